@@ -1,0 +1,202 @@
+"""The front door: `solve` one problem, `reconstruct` a batch."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from rnst_jax import features, presets
+from rnst_jax.denoise.noise import estimate_noise
+from rnst_jax.features import Extractor
+from rnst_jax.mask import head_mask
+from rnst_jax.physics import Identity
+from rnst_jax.presets import Config
+from rnst_jax.solvers import Solver, drive
+from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
+
+_BYTES_PER_PIXEL = 6000
+"""Measured peak memory of one evaluation (VGG16 to conv4_1, loss and gradient, float32) per pixel."""
+_BUDGET = 2**31
+"""Bytes that a chunk may take when its size is chosen automatically."""
+
+
+def solve(
+    problem: Problem,
+    solver: Solver,
+    x0: Array | None = None,
+    *,
+    max_steps: int = 20,
+    tol: Scalar | None = None,
+    key: PRNGKey | None = None,
+) -> Result:
+    """Solve one problem: a pure function without jit, to be composed under your own jit, vmap and grad.
+
+    Args:
+        problem: the measurement, style, masks, physics and noise level.
+        solver: for example `rnst_jax.solvers.Rnst`.
+        x0: where to start; A^H y by default.
+        max_steps: outer iterations (static).
+        tol: stop when the solver's error falls to it; without one all steps are taken.
+        key: random numbers; ``jax.random.key(0)`` by default.
+
+    Returns:
+        The image (H, W) in [0, 1], how the run ended, and its trace.
+    """
+    start = problem.physics.adjoint(problem.y) if x0 is None else x0
+    key = jax.random.key(0) if key is None else key
+    return drive(problem, solver, start, max_steps, key, tol)
+
+
+def planned_evaluations(config: Config) -> int:
+    """Evaluations of the style loss that one image costs at most.
+
+    Example:
+        >>> planned_evaluations(presets.get("upstream"))
+        43200
+    """
+    per_step = sum(config.depths) + config.candidates * len(config.depths) * config.refine
+    return config.steps * per_step
+
+
+def compile(
+    y: Array | np.ndarray,
+    style: Batch | np.ndarray,
+    *,
+    physics: Physics | None = None,
+    preset: str | Config = "balanced",
+    extractor: Extractor | None = None,
+    mask: Batch | np.ndarray | None = None,
+    style_mask: Batch | np.ndarray | None = None,
+    sigma: Array | np.ndarray | float | None = None,
+    x0: Batch | np.ndarray | None = None,
+    tol: Scalar | None = None,
+    chunk: int | None = None,
+    key: PRNGKey | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Callable[[], Result]:
+    """Prepare and compile what `reconstruct` runs; takes the same arguments and returns a function without any.
+
+    So that compile time and run time can be told apart: ``run = compile(y, style)``, then ``run()``.
+    """
+    config = presets.get(preset) if isinstance(preset, str) else preset
+    extractor = features.load("vgg16") if extractor is None else extractor
+    solver = presets.build(config, extractor, progress)
+    y = jnp.asarray(y)
+    if physics is None:
+        physics, y = Identity(), _images("y", y)
+    elif mask is None:
+        raise ValueError("give the head mask: with a forward model it cannot be found from y")
+    masks = _masks("mask", y, mask)
+    style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
+    style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
+    if sigma is None:
+        images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
+        sigma = jax.vmap(estimate_noise)(images, masks)
+    batch = _Batch(
+        y=y * masks if config.masked and isinstance(physics, Identity) else y,
+        style=style * style_masks if config.masked else style,
+        mask=masks if config.masked else None,
+        style_mask=style_masks if config.masked else None,
+        sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
+        x0=None if x0 is None else _images("x0", x0),
+        key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
+    )
+    arguments = (batch, physics, solver, tol)
+    chunk = _chunk(config, masks.shape) if chunk is None else min(chunk, len(y))
+    compiled = _solve_batch.lower(*arguments, max_steps=config.steps, chunk=chunk).compile()
+    return functools.partial(compiled, *arguments)
+
+
+def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
+    """Reconstruct a batch of low-field images in the look of high-field style images.
+
+    Every image is solved on its own: a result never depends on the others in the batch.
+
+    Args:
+        y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
+        style: (B, h, w) high-field images of somebody else in [0, 1], air at 0, with the pixel size of ``y``;
+            or (1, h, w) for one style for all.
+        physics: the forward model A, shared by the batch; the identity by default.
+        preset: a name of `rnst_jax.presets.names`, or a `rnst_jax.presets.Config`.
+        extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
+        mask: (B, H, W), 1 inside the head; found by `rnst_jax.mask.head_mask` by default.
+        style_mask: the same for the style.
+        sigma: standard deviation of the noise in units of y, a number or one per image; by default
+            `rnst_jax.denoise.estimate_noise`.
+        x0: (B, H, W) where to start; A^H y by default.
+        tol: an image stops when its relative change per iteration falls to this; by default all steps are taken.
+        chunk: images that are solved at the same time; by default as many as fit into 2 GiB.
+        key: random numbers; ``jax.random.key(0)`` by default.
+        progress: called as ``progress(evaluations, loss)`` from the running computation, from any thread.
+
+    Returns:
+        A `Result` with a leading batch axis; images in [0, 1], air at 0 where the preset is masked.
+
+    Raises:
+        ValueError: a shape or a setting does not fit, or a head cannot be found.
+
+    Example:
+        >>> import jax, numpy as np, rnst_jax as rnst
+        >>> rows, cols = np.mgrid[-24:24, -24:24]
+        >>> head = (np.hypot(rows, cols) < 18) * (0.6 + 0.2 * np.cos(rows / 3))
+        >>> noisy = head + 0.05 * np.random.default_rng(0).normal(size=head.shape)
+        >>> result = rnst.reconstruct(noisy[None], head.T[None], preset="fast")
+        >>> result.image.shape, int(result.evaluations[0])
+        ((1, 48, 48), 24)
+    """
+    return compile(y, style, **options)()
+
+
+@pytree
+class _Batch:
+    y: Array
+    style: Array
+    mask: Array | None
+    style_mask: Array | None
+    sigma: Array
+    x0: Array | None
+    key: Array
+
+
+@functools.partial(jax.jit, static_argnames=("max_steps", "chunk"))
+def _solve_batch(batch: _Batch, physics: Any, solver: Any, tol: Scalar | None, *, max_steps: int, chunk: int) -> Result:
+    def one(case: _Batch) -> Result:
+        problem = Problem(case.y, case.style, case.mask, case.style_mask, physics, case.sigma)
+        result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
+        return result if case.mask is None else dataclasses.replace(result, image=result.image * case.mask)
+
+    return jax.lax.map(one, batch, batch_size=chunk)
+
+
+def _images(name: str, images: Any) -> Array:
+    images = jnp.asarray(images, jnp.float32)
+    if images.ndim != 3:
+        raise ValueError(f"{name} must be (batch, height, width), not {images.shape}")
+    return images
+
+
+def _masks(name: str, images: Array, masks: Any) -> Array:
+    if masks is not None:
+        masks = _images(name, masks)
+        if len(masks) not in (1, len(images)):
+            raise ValueError(f"{name} has {len(masks)} images for a batch of {len(images)}")
+        return masks
+    found = np.stack([head_mask(np.asarray(image)) for image in images])
+    if not found.any(axis=(1, 2)).all():
+        raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
+    return jnp.asarray(found, jnp.float32)
+
+
+def _chunk(config: Config, shape: tuple[int, ...]) -> int:
+    """As many images as the memory budget allows, and of those the most that divide the batch evenly."""
+    count, height, width = shape
+    lanes = config.candidates * len(config.depths)
+    history = 0 if config.optimiser == "adam" else 8 * config.history * config.channels
+    bytes_per_image = height * width * lanes * (_BYTES_PER_PIXEL // config.reduce**2 + history)
+    most = max(1, min(count, _BUDGET // bytes_per_image))
+    return max(n for n in range(1, most + 1) if count % n == 0)

@@ -1,0 +1,285 @@
+"""``rnst reconstruct``: a low-field scan and a high-field style scan in, a better scan out."""
+
+import argparse
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from rnst_jax.cli import options
+from rnst_jax.cli.progress import Progress
+from rnst_jax.io import guard, provenance
+from rnst_jax.io.atomic import check_output, replacing, write_json
+from rnst_jax.io.errors import RefusedInput, UsageError
+from rnst_jax.io.nifti import check_output_volume, write
+from rnst_jax.io.planes import PLANES
+from rnst_jax.io.prepare import Case, prepare
+
+PRESETS = ("fast", "balanced", "paper", "upstream")
+EXTRACTORS = ("vgg16",)
+DEVICES = ("cpu", "gpu", "tpu")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "reconstruct",
+        help="reconstruct a low-field scan",
+        description="Reconstruct CONTENT with the look of STYLE. Writes OUT with the content's geometry and units, "
+        "then OUT's sidecar .json. With --slices only those slices are written, at their place in the scanner. "
+        "Slices without a head are copied as they are.",
+    )
+    add = parser.add_argument
+    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz")
+    add("out", metavar="OUT", type=pathlib.Path, help="output, .nii or .nii.gz")
+    add("--style", type=pathlib.Path, required=True, help="high-field scan of another person, any size and orientation")
+    add("--mask", type=pathlib.Path, help="the head on the content's grid, non-zero inside (default: found)")
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument("--preset", choices=PRESETS, default="balanced", help="settings (default: %(default)s)")
+    settings.add_argument("--config", type=pathlib.Path, metavar="F.toml", help="settings from a file")
+    add("--extractor", choices=EXTRACTORS, default="vgg16", help="feature network (default: %(default)s)")
+    add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one)")
+    add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
+    add("--slices", type=_range, default=(None, None), metavar="A:B", help="slices A to B-1 of the file, from 0")
+    add("--chunk", type=_chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
+    add("--seed", type=int, default=0, help="of the random numbers (default: %(default)s)")
+    add("--device", choices=DEVICES, help="default: what JAX prefers")
+    add("--force", action="store_true", help="replace existing outputs")
+    add("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
+    add("--trace", type=pathlib.Path, metavar="F.npz", help="also write score, loss and error per iteration")
+    options.add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, reconstruct, write. Returns 0, or 4 where some slices became non-finite."""
+    sidecar = check(args)
+    case = prepare(args.content, args.style, args.mask, args.plane, args.slices)
+    for warning in case.warnings:
+        options.say(args, f"warning: {warning}")
+
+    # JAX is imported from here on: a refusal must not wait for it.
+    import jax
+
+    device = _device(args.device)
+
+    from rnst_jax import api
+
+    config, settings = _config(args)
+    planned = api.planned_evaluations(config) * len(case.y)
+    plan = _plan(args, case, planned, _describe(device))
+    if args.dry_run:
+        _report_plan(args, plan)
+        return 0
+
+    extractor, weights = _extractor(args)
+    progress = Progress(planned, args.quiet)
+    with jax.default_device(device):
+        begun = time.perf_counter()
+        compiled = _compile(args, case, config, extractor, progress)
+        compile_seconds = time.perf_counter() - begun
+        options.say(args, f"compiled in {compile_seconds:.1f} s; {plan['summary']}")
+        begun = time.perf_counter()
+        with progress:
+            result = jax.block_until_ready(compiled())
+            jax.effects_barrier()
+        run_seconds = time.perf_counter() - begun
+
+    images = np.asarray(result.image, dtype=np.float32)
+    images = case.uncrop(images) if config.crop else images
+    slices, failed = _outcome(case, result, images)
+    if len(failed) == len(case.y):
+        raise RuntimeError("every slice became non-finite, nothing is written; try another --preset or a smaller step")
+    told = [f"slice {n} became non-finite; its last finite image was kept" for n in failed]
+    for warning in told:
+        options.say(args, f"warning: {warning}")
+    record = provenance.sidecar(
+        inputs={"content": args.content, "style": args.style} | ({"mask": args.mask} if args.mask else {}),
+        weights=weights,
+        config=settings,
+        settings=plan["settings"],
+        device=_describe(device),
+        seed=args.seed,
+        evaluations=int(np.asarray(result.evaluations).sum()),
+        compile_seconds=compile_seconds,
+        run_seconds=run_seconds,
+        slices=slices,
+        warnings=[*case.warnings, *told],
+    )
+    record = options.finite(record)
+    if args.force:
+        # An old sidecar must never describe a new image, not even when this is interrupted.
+        sidecar.unlink(missing_ok=True)
+    write(args.out, case.volume(np.where(np.isfinite(images), images, case.y)), case.content, args.force)
+    if args.trace:
+        with replacing(args.trace, args.force) as stream:
+            arrays: dict[str, Any] = {name: np.asarray(values) for name, values in result.trace.items()}
+            np.savez(stream, **arrays)
+    write_json(sidecar, record, args.force)
+    if args.json:
+        options.print_json({"Output": str(args.out), "Sidecar": str(sidecar)} | record)
+    else:
+        print(f"{args.out}: {len(case.y)} slices, {record['Evaluations']} evaluations, {run_seconds:.1f} s")
+    return 4 if failed else 0
+
+
+def _compile(args: argparse.Namespace, case: Case, config: Any, extractor: Any, progress: Progress) -> Any:
+    """The compiled reconstruction of a case, on the box of its heads where the config says so."""
+    import jax
+    import jax.numpy as jnp
+
+    from rnst_jax import api
+    from rnst_jax.denoise import estimate_noise
+
+    # Noise is measured on the scan as it came: the scaling to [0, 1] takes the pedestal of noise in air away.
+    sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
+    crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
+    return api.compile(
+        crop(case.y),
+        crop_style(case.style),
+        preset=config,
+        extractor=extractor,
+        mask=crop(case.mask),
+        style_mask=crop_style(case.style_mask),
+        sigma=sigma / (case.scaling.hi - case.scaling.lo),
+        chunk=args.chunk,
+        key=jax.random.key(args.seed),
+        progress=progress,
+    )
+
+
+def check(args: argparse.Namespace) -> pathlib.Path:
+    """Refuse what can be refused without loading anything; returns the sidecar's path."""
+    inputs = tuple(path for path in (args.content, args.style, args.mask, args.config, args.weights) if path)
+    for path in (args.content, args.style, args.mask):
+        if path:
+            guard.check_file(path)
+    for path in (args.config, args.weights):
+        if path and not path.is_file():
+            raise RefusedInput(f"{path}: no such file; check the path")
+    check_output_volume(args.out, inputs, args.force)
+    sidecar = args.out.with_name(args.out.name[: args.out.name.lower().rindex(".nii")] + ".json")
+    check_output(sidecar, inputs, args.force)
+    if args.trace:
+        if args.trace.suffix != ".npz":
+            raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")
+        check_output(args.trace, inputs, args.force)
+    return sidecar
+
+
+def _config(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The preset's frozen config, and the same as a dict."""
+    from rnst_jax import presets
+
+    if not args.config:
+        config = presets.get(args.preset)
+    else:
+        try:
+            config = presets.load(args.config)
+        except (ValueError, TypeError, KeyError) as error:  # a TOML syntax error is a ValueError
+            raise RefusedInput(f"{args.config}: {error}; compare it with a preset written by rnst") from error
+    return config, presets.to_dict(config)
+
+
+def _extractor(args: argparse.Namespace) -> tuple[Any, pathlib.Path]:
+    """The feature network and its weight file."""
+    from rnst_jax import features
+    from rnst_jax.features import weights
+
+    try:
+        path = args.weights or weights.find(args.extractor)
+        return features.load(args.extractor, args.weights), path
+    except features.WeightsError as error:
+        if args.weights:
+            raise RefusedInput(str(error)) from error
+        raise
+
+
+def _device(kind: str | None) -> Any:
+    import jax
+
+    try:
+        return jax.devices(kind)[0]
+    except RuntimeError as error:
+        raise UsageError(
+            f"--device {kind}: JAX sees no such device; see 'rnst doctor', or leave --device out"
+        ) from error
+
+
+def _describe(device: Any) -> str:
+    return f"{device.platform} ({device.device_kind})"
+
+
+def _plan(args: argparse.Namespace, case: Case, planned: int, device: str) -> dict[str, Any]:
+    height, width = case.y.shape[1:]
+    plane = case.slices.plane
+    return {
+        "summary": f"{len(case.y)} {plane} slices of {height} x {width}, at most {planned} evaluations on {device}",
+        "planned_evaluations": planned,
+        "settings": {
+            "Preset": args.config.name if args.config else args.preset,
+            "Extractor": args.extractor,
+            "Plane": plane,
+            "Slices": list(case.numbers),
+            "StyleSlices": list(case.style_numbers),
+            "PixelMm": list(case.slices.zooms),
+            "SliceMm": case.slices.slice_mm,
+            "ObliqueDegrees": round(case.slices.oblique, 2),
+            "Chunk": args.chunk or "auto",
+            "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
+        },
+    }
+
+
+def _report_plan(args: argparse.Namespace, plan: dict[str, Any]) -> None:
+    if args.json:
+        options.print_json({"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"])
+        return
+    print(f"would reconstruct {plan['summary']}, and write {args.out}")
+    for name, value in plan["settings"].items():
+        print(f"  {name}: {value}")
+
+
+def _outcome(case: Case, result: Any, images: np.ndarray) -> tuple[list[dict[str, Any]], list[int]]:
+    """Per slice of the output what became of it, and the numbers of those that failed."""
+    from rnst_jax.types import Status
+
+    rows, failed, lane = [], [], 0
+    status, score = np.asarray(result.status), np.asarray(result.score)
+    steps, evaluations = np.asarray(result.steps), np.asarray(result.evaluations)
+    for number, head in zip(case.numbers, case.heads, strict=True):
+        if not head:
+            rows.append({"Slice": number, "Status": "copied"})
+            continue
+        finite = bool(np.isfinite(images[lane]).all())
+        state = Status(int(status[lane])) if finite else Status.NONFINITE
+        if state == Status.NONFINITE:
+            failed.append(number)
+        rows.append(
+            {
+                "Slice": number,
+                "StyleSlice": case.style_numbers[lane],
+                "Status": state.name.lower(),
+                "Score": float(score[lane]),
+                "Steps": int(steps[lane]),
+                "Evaluations": int(evaluations[lane]),
+            }
+        )
+        lane += 1
+    return rows, failed
+
+
+def _range(text: str) -> tuple[int | None, int | None]:
+    start, colon, stop = text.partition(":")
+    if not colon or not all(part == "" or part.isdecimal() for part in (start, stop)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not A:B, two slice numbers from 0")
+    return int(start) if start else None, int(stop) if stop else None
+
+
+def _chunk(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a positive number nor auto")
+    return int(text)

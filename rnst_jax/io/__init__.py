@@ -1,0 +1,1 @@
+"""Files: what is accepted, how it is read, how it is written."""

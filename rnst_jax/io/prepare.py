@@ -1,0 +1,209 @@
+"""From files to the batch that a solver takes, and from its result to a volume."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from rnst_jax.io import nifti
+from rnst_jax.io.errors import RefusedInput, UsageError
+from rnst_jax.io.intensity import Scaling, robust_scaling
+from rnst_jax.io.nifti import Volume
+from rnst_jax.io.planes import Slices, from_slices, to_slices
+from rnst_jax.io.style import prepare_style
+from rnst_jax.mask import bounding_box, head_mask
+
+_SMALLEST_SIDE = 16
+"""Slices narrower than this have no feature left after three poolings."""
+_OBLIQUE = 15.0
+"""Degrees between the voxel axes and the scanner's from which the user is told."""
+
+
+Box = tuple[slice, slice]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A content and a style scan, ready for `rnst_jax.reconstruct`; the batch holds the slices that show a head.
+
+    Attributes:
+        content: the volume that is written: the whole scan, or the slices asked for.
+        slices: how the whole scan was cut.
+        stack: (n, H, W) the slices asked for, in the content's units.
+        numbers: (n,) their indices in the content's file.
+        heads: (n,) which of them hold a head, and so are in the batch (B of them).
+        y: (B, H, W) in [0, 1].
+        style: (B, H, W) in [0, 1], on the content's grid.
+        mask: (B, H, W), 1 in the content's head.
+        style_mask: (B, H, W), 1 in the style's head.
+        style_numbers: (B,) index of the style slice used, in the style's stack.
+        scaling: between the content's units and [0, 1].
+        warnings: what the user should know, one line each.
+        heads_box: rows and columns that hold all heads of the whole content scan.
+        style_box: the same for the style, on the content's grid.
+    """
+
+    content: Volume
+    slices: Slices
+    stack: Float[np.ndarray, "n h w"]
+    numbers: tuple[int, ...]
+    heads: Bool[np.ndarray, " n"]
+    y: Float[np.ndarray, "b h w"]
+    style: Float[np.ndarray, "b h w"]
+    mask: Float[np.ndarray, "b h w"]
+    style_mask: Float[np.ndarray, "b h w"]
+    style_numbers: tuple[int, ...]
+    scaling: Scaling
+    warnings: tuple[str, ...]
+    heads_box: Box
+    style_box: Box
+
+    @property
+    def raw(self) -> Float[np.ndarray, "b h w"]:
+        """The batch in the content's units, for what needs air as it was measured."""
+        return self.stack[self.heads]
+
+    def crop(self, batch: np.ndarray) -> np.ndarray:
+        """A batch cut to the box of all heads of the content scan, the same whichever slices were asked for."""
+        return _cut(batch, self.heads_box)
+
+    def crop_style(self, batch: np.ndarray) -> np.ndarray:
+        """A batch of styles cut to the box of the style's heads."""
+        return _cut(batch, self.style_box)
+
+    def uncrop(self, images: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, "b height width"]:
+        """Cropped images at their place in whole slices, air 0."""
+        whole = np.zeros(self.y.shape, np.float32)
+        _cut(whole, self.heads_box)[:] = images
+        return whole
+
+    def volume(self, images: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, "i j k"]:
+        """The volume to write: the batch in the content's units, slices without a head as they were."""
+        stack = self.stack.copy()
+        stack[self.heads] = self.scaling.invert(images)
+        return from_slices(stack, self.slices)
+
+
+def prepare(
+    content_path: pathlib.Path,
+    style_path: pathlib.Path,
+    mask_path: pathlib.Path | None = None,
+    plane: str = "auto",
+    wanted: tuple[int | None, int | None] = (None, None),
+) -> Case:
+    """Read, check, cut, mask and scale a content and a style scan.
+
+    Scaling and the choice of style slices always see the whole content scan, so that a slice comes out the same
+    whether it is reconstructed alone or with the others.
+
+    Args:
+        content_path: the low-field scan.
+        style_path: the high-field scan of somebody else.
+        mask_path: the head of the content on its grid, non-zero inside; by default it is found slice by slice.
+        plane: see `rnst_jax.io.planes.to_slices`.
+        wanted: first slice and one past the last, by index in the content's file; None for its ends.
+
+    Raises:
+        RefusedInput: a file cannot be used.
+        UsageError: the range of slices is empty or outside the volume.
+    """
+    content = nifti.read(content_path)
+    style_volume = nifti.read(style_path)
+    slices = to_slices(content, plane)
+    style = to_slices(style_volume, slices.plane)
+    for path, cut in ((content_path, slices), (style_path, style)):
+        height, width = cut.stack.shape[1:]
+        if min(height, width) < _SMALLEST_SIDE:
+            raise RefusedInput(
+                f"{path}: its {cut.plane} slices are {height} x {width} pixels, at least {_SMALLEST_SIDE} x "
+                f"{_SMALLEST_SIDE} are needed; choose another --plane"
+            )
+    start, stop = _range(content_path, wanted, len(slices.stack))
+
+    masks = _masks(slices) if mask_path is None else _read_mask(mask_path, content, slices.plane)
+    style_masks = _masks(style)
+    if not style_masks.any():
+        raise RefusedInput(f"{style_path}: no head found in any {style.plane} slice; give another style scan")
+    positions = slices.positions(start, stop)
+    heads = np.asarray(masks[positions].any(axis=(1, 2)))
+    if not heads.any():
+        remedy = "give --mask, or other --slices" if mask_path is None else "give other --slices or another mask"
+        raise RefusedInput(f"{content_path}: no head found in the slices asked for; {remedy}")
+
+    scaling = robust_scaling(slices.stack, masks)
+    style_scaling = robust_scaling(style.stack, style_masks)
+    scaled_style = dataclasses.replace(style, stack=style_scaling.apply(style.stack))
+    fitted = prepare_style(scaled_style, slices, style_masks, masks)
+    batch = np.arange(len(slices.stack))[positions][heads]
+    numbers = tuple(slices.number(int(n)) for n in np.arange(len(slices.stack))[positions])
+    return Case(
+        content=nifti.sub_volume(content, slices.axis, start, stop) if wanted != (None, None) else content,
+        slices=slices,
+        stack=slices.stack[positions],
+        numbers=numbers,
+        heads=heads,
+        y=scaling.apply(slices.stack[batch]),
+        style=fitted.stack[batch],
+        mask=masks[batch].astype(np.float32),
+        style_mask=fitted.masks[batch].astype(np.float32),
+        style_numbers=tuple(style.number(int(n)) for n in fitted.index[batch]),
+        scaling=scaling,
+        warnings=_warnings(content_path, style_path, slices, style, numbers, heads) + fitted.warnings,
+        heads_box=bounding_box(masks),
+        style_box=bounding_box(fitted.masks),
+    )
+
+
+def _cut(batch: np.ndarray, box: Box) -> np.ndarray:
+    return batch[:, box[0], box[1]]
+
+
+def _masks(slices: Slices) -> Bool[np.ndarray, "n h w"]:
+    return np.stack([head_mask(image) for image in slices.stack])
+
+
+def _read_mask(path: pathlib.Path, content: Volume, plane: str) -> Bool[np.ndarray, "n h w"]:
+    volume = nifti.read(path, constant=True)
+    if not nifti.same_grid(volume, content):
+        raise RefusedInput(
+            f"{path}: shape {volume.data.shape} or affine differs from the content's {content.data.shape}; "
+            "resample the mask to the content"
+        )
+    if not volume.data.any():
+        raise RefusedInput(f"{path}: the mask is empty; draw the head in it, or leave --mask out")
+    return to_slices(volume, plane).stack != 0
+
+
+def _range(path: pathlib.Path, wanted: tuple[int | None, int | None], count: int) -> tuple[int, int]:
+    start = 0 if wanted[0] is None else wanted[0]
+    stop = count if wanted[1] is None else wanted[1]
+    if not 0 <= start < stop <= count:
+        raise UsageError(f"{path}: --slices {start}:{stop} is not a range within its {count} slices; give 0:{count}")
+    return start, stop
+
+
+def _warnings(
+    content_path: pathlib.Path,
+    style_path: pathlib.Path,
+    content: Slices,
+    style: Slices,
+    numbers: tuple[int, ...],
+    heads: Bool[np.ndarray, " n"],
+) -> tuple[str, ...]:
+    found = []
+    for path, cut in ((content_path, content), (style_path, style)):
+        if cut.oblique > _OBLIQUE:
+            found.append(
+                f"{path.name}: oblique by {cut.oblique:.0f} degrees; slices follow the voxel axes, so '{cut.plane}' "
+                "is only close to that plane"
+            )
+    if max(style.zooms) > 1.5 * min(content.zooms):
+        found.append(
+            f"{style_path.name}: its {style.plane} pixels ({style.zooms[0]:.2g} x {style.zooms[1]:.2g} mm) are coarser "
+            f"than the content's ({content.zooms[0]:.2g} x {content.zooms[1]:.2g} mm); it can add little detail"
+        )
+    if not heads.all():
+        empty = ", ".join(str(n) for n, head in zip(numbers, heads, strict=True) if not head)
+        found.append(f"{content_path.name}: no head found in slice {empty}; copied as it is (--mask overrides this)")
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""The sidecar beside an output: what made it, from what, with which settings."""
+
+import hashlib
+import importlib.metadata
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnst_jax.version import __version__
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "nibabel")
+_NOTE = (
+    "For research use only. The intensities are synthetic: contrast and texture come from the scan of another person. "
+    "Not for diagnosis or treatment."
+)
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that shape a result, without importing them.
+
+    Example:
+        >>> sorted(versions())[:3]
+        ['flax', 'jax', 'jaxlib']
+    """
+    found = {"rnst_jax": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def sidecar(
+    *,
+    inputs: Mapping[str, pathlib.Path],
+    weights: pathlib.Path,
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    device: str,
+    seed: int,
+    evaluations: int,
+    compile_seconds: float,
+    run_seconds: float,
+    slices: Sequence[Mapping[str, Any]],
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The content of the sidecar JSON, in the manner of BIDS derivatives.
+
+    Files are named without their folders: a path can hold a user's or a patient's name.
+
+    Args:
+        inputs: role (content, style, mask) to file.
+        weights: the extractor's weight file.
+        config: every number of the solver.
+        settings: what the command line decided (plane, slices, preset, intensity scaling).
+        device: the device in words.
+        seed: the seed of the random key.
+        evaluations: evaluations of the style loss, over all slices.
+        compile_seconds: time to compile.
+        run_seconds: time to run.
+        slices: per slice its index in the file, status and score.
+        warnings: what the user was told.
+
+    Returns:
+        A dict that JSON can hold.
+    """
+    return {
+        "Description": "Low-field MRI brought to the look of a high-field scan by regularization with neural style "
+        "transfer (RNST)",
+        "SyntheticImage": True,
+        "Note": _NOTE,
+        "Sources": [path.name for path in inputs.values()],
+        "GeneratedBy": [
+            {
+                "Name": "rnst_jax",
+                "Version": __version__,
+                "Device": device,
+                "Packages": versions(),
+            }
+        ],
+        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
+        "Weights": {"File": weights.name, "SHA256": sha256(weights)},
+        "Seed": seed,
+        "Settings": dict(settings),
+        "Config": dict(config),
+        "Evaluations": evaluations,
+        "CompileSeconds": round(compile_seconds, 3),
+        "RunSeconds": round(run_seconds, 3),
+        "Slices": [dict(entry) for entry in slices],
+        "Warnings": list(warnings),
+    }

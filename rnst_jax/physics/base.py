@@ -1,0 +1,41 @@
+"""The base of all forward models: adjoint, normal map and proximal step derived from ``forward``."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from rnst_jax.linalg import adjoint, conjugate_gradient
+from rnst_jax.types import Scalar
+
+
+class LinearPhysics:
+    """A linear forward model y = A x; a subclass gives ``forward`` and ``image_shape``.
+
+    Everything else follows: the adjoint by transposition, the proximal step by conjugate gradients. A subclass with
+    a closed form overrides them. Subclasses are frozen dataclasses registered as pytrees (`rnst_jax.types.pytree`).
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of x."""
+        raise NotImplementedError(f"{type(self).__name__} must give image_shape")
+
+    def forward(self, x: Array) -> Array:
+        """A x."""
+        raise NotImplementedError(f"{type(self).__name__} must give forward")
+
+    def adjoint(self, y: Array) -> Array:
+        """A^H y, in the real images: the real part where A maps to complex numbers."""
+        return adjoint(self.forward, jax.ShapeDtypeStruct(self.image_shape, jnp.finfo(y.dtype).dtype))(y)
+
+    def normal(self, x: Array) -> Array:
+        """A^H A x."""
+        return self.adjoint(self.forward(x))
+
+    def prox(self, z: Array, y: Array, gamma: Scalar) -> Array:
+        """argmin_x gamma/2 ||A x - y||^2 + 1/2 ||x - z||^2.
+
+        Conjugate gradients on (I + gamma A^H A) x = z + gamma A^H y.
+        """
+        x, _ = conjugate_gradient(lambda x: x + gamma * self.normal(x), z + gamma * self.adjoint(y), z)
+        return x

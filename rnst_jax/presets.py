@@ -1,0 +1,247 @@
+"""Presets: named settings as plain data, written to and read from TOML, and built into solvers."""
+
+import dataclasses
+import pathlib
+import tomllib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import tomli_w
+
+from rnst_jax import denoise
+from rnst_jax.features import Extractor
+from rnst_jax.priors import Denoised, Style
+from rnst_jax.solvers.rnst import Rnst
+from rnst_jax.style.losses import VGG_CONTENT_TAPS, VGG_STYLE_TAPS, StyleLoss
+from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
+from rnst_jax.style.parametrise import IntensityMap, Pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All settings of a reconstruction. Floats never recompile; everything else sets shapes or loop lengths.
+
+    Attributes:
+        steps: outer iterations.
+        mu: step size.
+        alpha: weight of the data term A^H (A x - y).
+        beta: weight of the style prior x - T(x).
+        lam: weight of the denoising prior x - D(x), lambda.
+        depths: evaluations per link of the chain of stylised images.
+        candidates: step sizes mu, 2 mu, ... tried per link.
+        refine: engine evaluations on each candidate before it is scored.
+        keeps_best: return the best-scoring iterate instead of the last.
+        parametrisation: what the style engine may change: ``"pixels"``, or the ``"map"`` of intensities.
+        knots: of the intensity map.
+        stiffness: of the intensity map.
+        style_weight: of the Gram term.
+        content_weight: of the content term.
+        smoothing: of the absolute value in the loss, relative to each target.
+        intensity_weight: of the distance between the intensity distributions.
+        quantile_count: that describe a distribution; 0 leaves that term out.
+        style_taps: features of the Gram term.
+        content_taps: features of the content term.
+        distance: ``"l1"`` or ``"l2"``.
+        masked: Grams over the head only, and air set to zero.
+        content_from: content target, ``"input"`` or ``"denoised"``.
+        optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
+        learning_rate: of the optimiser.
+        factors: scales of Adam's preconditioner on pixels.
+        history: curvature pairs of L-BFGS.
+        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, or ``"bm3d"`` if that package is installed.
+        sigma_factor: the denoiser gets this times the noise's standard deviation.
+        denoise_once: only in the first outer iteration.
+        in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
+        channels: 1, or 3 as the published code.
+        rescale: min-max rescaling of every iterate, as the published code.
+        crop: the command line works on the bounding box of all heads of a scan.
+        reduce: see `rnst_jax.priors.Style`; more than 1 only with an intensity map.
+
+    Example:
+        >>> import dataclasses
+        >>> dataclasses.replace(get("balanced"), lam=0.5).lam
+        0.5
+    """
+
+    steps: int = 1
+    mu: float = 1.0
+    alpha: float = 0.0
+    beta: float = 0.35
+    lam: float = 0.65
+    depths: tuple[int, ...] = (60,)
+    candidates: int = 1
+    refine: int = 0
+    keeps_best: bool = False
+    parametrisation: Literal["pixels", "map"] = "map"
+    knots: int = 16
+    stiffness: float = 1.0
+    style_weight: float = 20.0
+    content_weight: float = 1.0
+    smoothing: float = 0.01
+    intensity_weight: float = 100.0
+    quantile_count: int = 64
+    style_taps: tuple[str, ...] = VGG_STYLE_TAPS
+    content_taps: tuple[str, ...] = VGG_CONTENT_TAPS
+    distance: Literal["l1", "l2"] = "l1"
+    masked: bool = True
+    content_from: Literal["input", "denoised"] = "denoised"
+    optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
+    learning_rate: float = 0.05
+    factors: tuple[int, ...] = ()
+    history: int = 100
+    denoiser: Literal["nlm", "tv", "gaussian", "identity", "bm3d"] = "nlm"
+    sigma_factor: float = 1.0
+    denoise_once: bool = False
+    in_place: bool = False
+    channels: Literal[1, 3] = 1
+    rescale: bool = False
+    crop: bool = True
+    reduce: int = 2
+
+
+_PUBLISHED = Config(
+    steps=20,
+    mu=0.15,
+    beta=1.0,
+    lam=0.7,
+    depths=(520, 620, 720),
+    candidates=5,
+    refine=20,
+    keeps_best=True,
+    parametrisation="pixels",
+    style_weight=5000.0,
+    smoothing=0.0,
+    intensity_weight=0.0,
+    quantile_count=0,
+    masked=False,
+    content_from="input",
+    optimiser="torch-lbfgs",
+    learning_rate=0.4,
+    crop=False,
+    reduce=1,
+)
+
+_PRESETS = {
+    "fast": Config(depths=(24,)),
+    "balanced": Config(),
+    "paper": _PUBLISHED,
+    "upstream": dataclasses.replace(_PUBLISHED, denoise_once=True, in_place=True, channels=3, rescale=True),
+}
+
+_DENOISERS: dict[str, Callable[[], Any]] = {
+    "nlm": denoise.NonLocalMeans,
+    "tv": denoise.TotalVariation,
+    "gaussian": denoise.Gaussian,
+    "identity": denoise.Identity,
+    "bm3d": denoise.bm3d,
+}
+
+
+def names() -> tuple[str, ...]:
+    """The presets' names: ``fast`` and ``balanced`` are for use, ``paper`` and ``upstream`` for parity.
+
+    Example:
+        >>> names()
+        ('fast', 'balanced', 'paper', 'upstream')
+    """
+    return tuple(_PRESETS)
+
+
+def get(name: str) -> Config:
+    """A preset by name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in _PRESETS:
+        raise ValueError(f"no preset '{name}'; there are: {', '.join(_PRESETS)}")
+    return _PRESETS[name]
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The settings as plain data."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}
+
+
+def to_toml(config: Config) -> str:
+    """The settings as TOML, readable by `load`."""
+    return tomli_w.dumps(to_dict(config))
+
+
+def load(path: str | pathlib.Path) -> Config:
+    """Read settings from TOML. Settings that the file leaves out are those of its ``preset``, or of balanced.
+
+    Raises:
+        ValueError: not TOML, or a value of the wrong type or range.
+        KeyError: an unknown setting.
+    """
+    with open(path, "rb") as stream:
+        values = tomllib.load(stream)
+    base = get(values.pop("preset", "balanced"))
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise KeyError(f"unknown setting {', '.join(unknown)}")
+    for name, value in values.items():
+        default = getattr(base, name)
+        if isinstance(default, tuple) and isinstance(value, list):
+            values[name] = tuple(value)
+        elif isinstance(default, float) and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not type(default):
+            raise ValueError(f"{name} must be {type(default).__name__}, not {value!r}")
+    return dataclasses.replace(base, **values)
+
+
+def build(config: Config, extractor: Extractor, report: Callable[[int, float], None] | None = None) -> Rnst:
+    """The solver that a config describes.
+
+    Raises:
+        ValueError: a name that is not among a setting's choices, or a tap that the extractor lacks.
+        ImportError: the denoiser needs a package that is not installed.
+    """
+    extractor.check((*config.style_taps, *config.content_taps))
+    if config.denoiser not in _DENOISERS:
+        raise ValueError(f"no denoiser '{config.denoiser}'; there are: {', '.join(_DENOISERS)}")
+    families = {"pixels": Pixels(), "map": IntensityMap(config.stiffness, config.knots)}
+    if config.parametrisation not in families:
+        raise ValueError(f"parametrisation must be 'pixels' or 'map', not '{config.parametrisation}'")
+    loss = StyleLoss(
+        config.style_weight,
+        config.content_weight,
+        config.smoothing,
+        config.intensity_weight,
+        config.style_taps,
+        config.content_taps,
+        config.distance,
+        config.quantile_count,
+    )
+    if config.reduce > 1 and config.parametrisation == "pixels":
+        raise ValueError("reduce works with the intensity map only: free pixels need the full image")
+    family = families[config.parametrisation]
+    return Rnst(
+        style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
+        denoised=Denoised(_DENOISERS[config.denoiser](), config.sigma_factor),
+        mu=config.mu,
+        alpha=config.alpha,
+        beta=config.beta,
+        lam=config.lam,
+        depths=config.depths,
+        candidates=config.candidates,
+        refine=config.refine,
+        channels=config.channels,
+        rescale=config.rescale,
+        denoise_once=config.denoise_once,
+        in_place=config.in_place,
+        content_from=config.content_from,
+        keeps_best=config.keeps_best,
+    )
+
+
+def _optimiser(config: Config) -> Optimiser:
+    if config.optimiser == "adam":
+        return Adam(config.learning_rate, factors=config.factors)
+    if config.optimiser == "torch-lbfgs":
+        return TorchLbfgs(config.learning_rate, config.history)
+    if config.optimiser == "optax-lbfgs":
+        return OptaxLbfgs(config.learning_rate, config.history)
+    raise ValueError(f"no optimiser '{config.optimiser}'; there are: adam, torch-lbfgs, optax-lbfgs")

@@ -1,0 +1,57 @@
+"""Optimise an image on several scales at once: a preconditioner that wraps any optax transformation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class MultiscaleState(NamedTuple):
+    """The inner transformation's state on the pyramid."""
+
+    inner: Any
+
+
+def multiscale(inner: optax.GradientTransformation, factors: tuple[int, ...] = (1, 2, 4, 8)) -> Any:
+    """Run ``inner`` on the levels of x = sum_f U_f z_f, where U_f enlarges an image f times by linear interpolation.
+
+    The gradient of level f is U_f^T g and the image's update is sum_f U_f (update of z_f). A gradient step on single
+    pixels moves contrast slowly, since many pixels must agree; on a coarse level one number moves them all.
+    The reparametrisation is linear, so no variable but x needs to be kept and x can be projected between steps.
+
+    Args:
+        inner: any optax transformation; it sees a list of images, one per factor.
+        factors: by how much each level is coarser than the image (static). Levels are ceil(size / f).
+
+    Returns:
+        An optax transformation for images (H, W) or (H, W, C).
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> optimiser, x = multiscale(optax.sgd(0.1), (1, 4)), jnp.zeros((8, 8))
+        >>> updates, _ = optimiser.update(jnp.ones((8, 8)), optimiser.init(x), x)
+        >>> round(updates.mean().item(), 2)  # -0.1 from the pixels, -0.1 * 16 from the coarse level
+        -1.7
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def coarse(shape, factor):
+        return (-(-shape[0] // factor), -(-shape[1] // factor), *shape[2:])
+
+    def enlarge(levels, shape):
+        enlarged = [jax.image.resize(z, shape, "linear", antialias=False) for z in levels]
+        return jnp.sum(jnp.stack(enlarged), axis=0)
+
+    def init(params: Any) -> MultiscaleState:
+        return MultiscaleState(inner.init([jnp.zeros(coarse(params.shape, f), params.dtype) for f in factors]))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any):
+        del params, extra
+        shape = updates.shape
+        like = [jax.ShapeDtypeStruct(coarse(shape, f), updates.dtype) for f in factors]
+        (gradients,) = jax.linear_transpose(lambda levels: enlarge(levels, shape), like)(updates)
+        steps, inner_state = inner.update(gradients, state.inner)
+        return enlarge(steps, shape), MultiscaleState(inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)

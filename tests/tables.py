@@ -1,0 +1,141 @@
+"""The tables of operators, denoisers, priors and solvers: a new one inherits the shared property tests with a row."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnst_jax import denoise, features, physics, presets
+from rnst_jax.priors import Denoised, Style, WeightedSum
+from rnst_jax.style import Adam, IntensityMap, Pixels, StyleLoss, TorchLbfgs
+from rnst_jax.types import pytree
+
+
+@pytree
+class MaskedFourier(physics.LinearPhysics):
+    """A test's own operator with complex values and no closed form: it exercises every default of the base."""
+
+    mask: jax.Array
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.mask.shape
+
+    def forward(self, x):
+        # The phase ramp makes A^H differ from A^T, and the mask has no Hermitian symmetry.
+        phase = jnp.exp(1j * jnp.linspace(0, 3, x.shape[-1], dtype=jnp.float32))
+        return self.mask * jnp.fft.fft2(phase * x, norm="ortho")
+
+
+@pytree
+class Rectangular(physics.LinearPhysics):
+    """A real operator to a smaller space: means of pairs of rows, with a gain that is a leaf."""
+
+    gain: Any
+    shape: tuple[int, int] = jax.tree.static()
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    def forward(self, x):
+        return self.gain * (x[0::2] + x[1::2]) / 2
+
+
+def masked_fourier(shape):
+    return MaskedFourier(jnp.asarray(np.random.default_rng(0).random(shape) < 0.5, jnp.float32))
+
+
+OPERATORS = [
+    pytest.param(lambda shape: physics.Identity(), id="Identity"),
+    pytest.param(masked_fourier, id="MaskedFourier"),
+    pytest.param(lambda shape: Rectangular(jnp.float32(1.5), shape), id="Rectangular"),
+]
+"""Rows: shape of the images (even) -> operator."""
+
+
+@dataclass(frozen=True)
+class DenoiserRow:
+    """What the shared tests may expect of a denoiser."""
+
+    make: Callable[[], Any]
+    lowers: bool = True
+    """It lowers the error on a noisy phantom."""
+    size: int = 64
+    """Side of the test images; small where the denoiser is slow."""
+
+
+def _host_blur(x, sigma):
+    smooth = (np.roll(x, 1, 0) + np.roll(x, -1, 0) + np.roll(x, 1, 1) + np.roll(x, -1, 1)) / 4
+    weight = min(4 * sigma, 0.5)
+    return (1 - weight) * x + weight * smooth
+
+
+DENOISERS = [
+    pytest.param(DenoiserRow(denoise.Identity, lowers=False), id="Identity"),
+    pytest.param(DenoiserRow(denoise.Gaussian), id="Gaussian"),
+    pytest.param(DenoiserRow(denoise.TotalVariation), id="TotalVariation"),
+    pytest.param(DenoiserRow(denoise.NonLocalMeans), id="NonLocalMeans"),
+    pytest.param(DenoiserRow(lambda: denoise.NonLocalMeans(patch_size=3, patch_distance=3)), id="NonLocalMeans small"),
+    pytest.param(DenoiserRow(lambda: denoise.Host(_host_blur)), id="Host"),
+]
+
+
+SHALLOW = {"style_taps": ("conv1_1", "conv1_2"), "content_taps": ("conv1_2",)}
+"""Taps that are quick to compute and to compile."""
+
+
+@functools.cache
+def shallow():
+    """The packaged VGG16, cut after its second convolution."""
+    with jax.ensure_compile_time_eval():  # the first call may come from inside a jit, and the result is kept
+        extractor = features.load("vgg16")
+    return dataclasses.replace(extractor, params={tap: extractor.params[tap] for tap in SHALLOW["style_taps"]})
+
+
+def _pixels(k):
+    loss = StyleLoss(20.0 * k, 1.0, 0.01 * k, **SHALLOW)
+    # not Adam: its first step is the gradient's sign, which rounding decides in a pixel or two
+    return Style(shallow(), loss, Pixels(), TorchLbfgs(0.4 * k), evaluations=4)
+
+
+def _map(k):
+    loss = StyleLoss(20.0 * k, 1.0, 0.01 * k, **SHALLOW)
+    return Style(shallow(), loss, IntensityMap(stiffness=k, knots=8), Adam(0.05 * k), evaluations=4, reduce=2)
+
+
+PRIORS = [
+    pytest.param(lambda k: Denoised(denoise.Gaussian(), k), id="Denoised"),
+    pytest.param(_pixels, id="Style Pixels"),
+    pytest.param(_map, id="Style IntensityMap"),
+    pytest.param(lambda k: WeightedSum((Denoised(denoise.Gaussian()), _map(1.0)), (1.0, k)), id="WeightedSum"),
+]
+"""Rows: a number k that multiplies the prior's settings -> prior."""
+
+
+def solver(config: presets.Config, k: Any = 1.0):
+    """The solver of a config, with every number that a user tunes multiplied by k."""
+    numbers = ("mu", "lam", "style_weight", "content_weight", "intensity_weight", "learning_rate", "sigma_factor")
+    return presets.build(dataclasses.replace(config, **{n: k * getattr(config, n) for n in numbers}), shallow())
+
+
+def short(name: str, **settings) -> presets.Config:
+    """A preset cut down to two outer iterations of a few evaluations on shallow features."""
+    return dataclasses.replace(presets.get(name), **{"steps": 2, **SHALLOW, **settings})
+
+
+# Smoothed: fixed-step L-BFGS on the published L1 loss turns rounding into per cents within some evaluations.
+_PUBLISHED = {"depths": (3, 2), "candidates": 2, "refine": 2, "smoothing": 0.1}
+
+SOLVERS = [
+    pytest.param(short("balanced", depths=(4,), denoiser="gaussian"), id="balanced"),
+    pytest.param(short("paper", denoiser="gaussian", **_PUBLISHED), id="paper"),
+    pytest.param(short("upstream", denoiser="identity", **_PUBLISHED), id="upstream"),
+]
+"""Rows: configs of solvers."""

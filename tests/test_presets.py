@@ -1,0 +1,115 @@
+"""Settings as data: written and read back, refused where they make no sense, all of them explained."""
+
+import dataclasses
+import re
+
+import pytest
+
+from rnst_jax import presets
+from rnst_jax.presets import Config
+from rnst_jax.solvers import Rnst
+from rnst_jax.style import Adam, IntensityMap, OptaxLbfgs, Pixels, TorchLbfgs
+
+from .tables import SHALLOW, shallow
+
+
+def write(folder, text):
+    (folder / "settings.toml").write_text(text)
+    return folder / "settings.toml"
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_toml_there_and_back(tmp_path, name):
+    config = presets.get(name)
+    assert presets.load(write(tmp_path, presets.to_toml(config))) == config
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_changed_settings_there_and_back(tmp_path, name):
+    config = dataclasses.replace(presets.get(name), lam=1 / 3, depths=(7, 9), masked=False, denoiser="tv", **SHALLOW)
+    assert presets.load(write(tmp_path, presets.to_toml(config))) == config
+
+
+def test_what_a_file_leaves_out_is_the_presets(tmp_path):
+    found = presets.load(write(tmp_path, 'preset = "paper"\nlam = 0.25\n'))
+    assert found == dataclasses.replace(presets.get("paper"), lam=0.25)
+    assert presets.load(write(tmp_path, "")) == presets.get("balanced")
+
+
+def test_an_integer_is_a_number(tmp_path):
+    found = presets.load(write(tmp_path, "mu = 1\n"))
+    assert type(found.mu) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("lamda = 0.5", KeyError, "unknown setting lamda"),
+        ("a = 1\nlam = 0.5\nb = 2", KeyError, "unknown setting a, b"),
+        ('preset = "best"', ValueError, "no preset 'best'; there are: fast"),
+        ("lam = ", ValueError, "Invalid value"),
+        ('lam = "much"', ValueError, "lam must be float, not 'much'"),
+        ("lam = true", ValueError, "lam must be float, not True"),
+        ("candidates = 1.5", ValueError, "candidates must be int, not 1.5"),
+        ("candidates = true", ValueError, "candidates must be int, not True"),
+        ("masked = 1", ValueError, "masked must be bool, not 1"),
+        ("denoiser = 3", ValueError, "denoiser must be str, not 3"),
+        ("depths = 40", ValueError, "depths must be tuple, not 40"),
+        ('style_taps = "conv1_1"', ValueError, "style_taps must be tuple, not 'conv1_1'"),
+    ],
+)
+def test_bad_files(tmp_path, text, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        presets.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"denoiser": "magic"}, "no denoiser 'magic'; there are: nlm"),
+        ({"optimiser": "sgd"}, "no optimiser 'sgd'; there are: adam"),
+        ({"parametrisation": "spline"}, "parametrisation must be"),
+        ({"parametrisation": "pixels", "reduce": 2}, "reduce works with the intensity map only"),
+        ({"style_taps": ("conv1_1", "conv7_7")}, "no tap 'conv7_7'"),
+        ({"content_taps": ("conv4_1",)}, "weights end at conv1_2"),
+    ],
+)
+def test_settings_that_build_refuses(settings, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        presets.build(dataclasses.replace(presets.get("balanced"), **{**SHALLOW, **settings}), shallow())
+
+
+def test_every_setting_is_explained():
+    documented = re.findall(r"^ {4,8}(\w+): \S", Config.__doc__ or "", re.MULTILINE)
+    assert documented == [field.name for field in dataclasses.fields(Config)]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_settings_reach_the_solver(name):
+    config = dataclasses.replace(presets.get(name), **SHALLOW)
+    solver = presets.build(config, shallow())
+    for field in dataclasses.fields(Config):
+        if field.name in {f.name for f in dataclasses.fields(Rnst)}:
+            assert getattr(solver, field.name) == getattr(config, field.name), field.name
+    for name_ in ("style_weight", "content_weight", "smoothing", "style_taps", "content_taps", "distance"):
+        assert getattr(solver.style.loss, name_) == getattr(config, name_)
+    assert solver.denoised.factor == config.sigma_factor
+    assert solver.style.reduce == config.reduce
+    assert isinstance(solver.style.parametrisation, IntensityMap if config.parametrisation == "map" else Pixels)
+    rules = {"adam": Adam, "torch-lbfgs": TorchLbfgs, "optax-lbfgs": OptaxLbfgs}
+    assert type(solver.style.optimiser) is rules[config.optimiser]
+    assert solver.style.optimiser.learning_rate == config.learning_rate
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="no preset 'best'"):
+        presets.get("best")
+
+
+def test_upstream_is_what_the_authors_ran():
+    config = presets.get("upstream")
+    expected = {"steps": 20, "mu": 0.15, "alpha": 0.0, "beta": 1.0, "lam": 0.7, "depths": (520, 620, 720)}
+    expected |= {"candidates": 5, "refine": 20, "style_weight": 5000.0, "content_weight": 1.0, "smoothing": 0.0}
+    expected |= {"optimiser": "torch-lbfgs", "learning_rate": 0.4, "history": 100, "channels": 3, "rescale": True}
+    expected |= {"denoise_once": True, "in_place": True, "masked": False, "content_from": "input", "distance": "l1"}
+    assert {name: getattr(config, name) for name in expected} == expected

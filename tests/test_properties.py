@@ -1,0 +1,284 @@
+"""What every operator, denoiser, prior and solver must do; the rows are in tables.py."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rnst_jax as rnst
+from rnst_jax.physics import Identity
+from rnst_jax.types import Denoiser, Physics, Problem, Status
+
+from .phantoms import head, noisy
+from .tables import DENOISERS, OPERATORS, PRIORS, SOLVERS, solver
+
+SIGMA = 0.12
+SHAPE = (8, 6)
+
+
+def apply(denoiser, x, sigma):
+    return denoiser(x, sigma)
+
+
+def images(row, count=2):
+    clean = np.stack([head(row.size, subject=k)[0] for k in range(count)])
+    return clean, np.stack([noisy(x, SIGMA, seed=k) for k, x in enumerate(clean)])
+
+
+def scaled(tree, factor):
+    return jax.tree.map(lambda leaf: factor * jnp.asarray(leaf, jnp.float32), tree)
+
+
+@pytest.mark.parametrize("row", DENOISERS)
+class TestDenoisers:
+    def test_is_a_denoiser(self, row):
+        assert isinstance(row.make(), Denoiser)
+
+    def test_jit_equals_eager_in_float32(self, row):
+        _, (y, _) = images(row)
+        eager, jitted = row.make()(y, SIGMA), jax.jit(apply)(row.make(), y, SIGMA)
+        assert jitted.dtype == jnp.float32
+        assert eager.dtype == jnp.float32
+        assert jitted.shape == y.shape
+        np.testing.assert_allclose(jitted, eager, atol=1e-5)
+
+    def test_vmap_equals_a_loop(self, row):
+        # Each image has its own sigma and its own hyperparameters.
+        _, ys = images(row)
+        sigmas, factors = jnp.array([SIGMA, 0.5 * SIGMA]), (1.0, 0.8)
+        rows = [scaled(row.make(), f) for f in factors]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+        together = jax.jit(jax.vmap(apply))(stacked, ys, sigmas)
+        single = jax.jit(apply)
+        alone = jnp.stack([single(*args) for args in zip(rows, ys, sigmas, strict=True)])
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+    def test_new_numbers_do_not_recompile(self, row):
+        traces = []
+
+        @jax.jit
+        def run(denoiser, x, sigma):
+            traces.append(1)
+            return denoiser(x, sigma)
+
+        _, (y, z) = images(row)
+        run(scaled(row.make(), 1.0), y, SIGMA)
+        run(scaled(row.make(), 0.7), z, 0.5 * SIGMA)
+        assert len(traces) == 1
+
+    def test_nan_is_not_swallowed(self, row):
+        _, (y, _) = images(row)
+        y[row.size // 2, row.size // 3] = np.nan
+        assert np.isnan(jax.jit(apply)(row.make(), y, SIGMA)).any()
+
+    def test_lowers_the_error(self, row):
+        clean, ys = images(row)
+        run = jax.jit(apply)
+        for x, y in zip(clean, ys, strict=True):
+            before, after = np.mean((y - x) ** 2), np.mean((np.asarray(run(row.make(), y, SIGMA)) - x) ** 2)
+            assert after < 0.85 * before if row.lowers else after == before
+
+    def test_keeps_constants(self, row):
+        flat = np.full((row.size, row.size), 0.37, np.float32)
+        np.testing.assert_allclose(jax.jit(apply)(row.make(), flat, SIGMA), flat, atol=1e-5)
+
+    @pytest.mark.parametrize("sigma", [1e-6, 0.0])
+    def test_no_noise_no_change(self, row, sigma):
+        _, (y, _) = images(row)
+        np.testing.assert_allclose(jax.jit(apply)(row.make(), y, sigma), y, atol=1e-4)
+
+    def test_images_need_not_be_square(self, row):
+        _, (y, _) = images(row)
+        y = y[:, : row.size - 5]
+        out = jax.jit(apply)(row.make(), y, SIGMA)
+        assert out.shape == y.shape
+        assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("make", OPERATORS)
+class TestOperators:
+    @staticmethod
+    def pair(make, seed=0):
+        """An operator, an image and a measurement that is not in the operator's range."""
+        rng = np.random.default_rng(seed)
+        operator = make(SHAPE)
+        x = jnp.asarray(rng.standard_normal(SHAPE), jnp.float32)
+        like = jax.eval_shape(operator.forward, x)
+        y = rng.standard_normal(like.shape)
+        if jnp.iscomplexobj(like):
+            y = y + 1j * rng.standard_normal(like.shape)
+        return operator, x, jnp.asarray(y, like.dtype)
+
+    @staticmethod
+    def dense(operator):
+        """The operator as a matrix on flat images."""
+        basis = jnp.eye(int(np.prod(SHAPE)), dtype=jnp.float32).reshape(-1, *SHAPE)
+        columns = jax.vmap(operator.forward)(basis)
+        return np.asarray(columns).reshape(len(columns), -1).T.astype(np.complex128)
+
+    def test_is_a_physics(self, make):
+        assert isinstance(make(SHAPE), Physics)
+
+    def test_dot(self, make):
+        operator, x, y = self.pair(make)
+        there, back = jnp.vdot(operator.forward(x), y).real, jnp.vdot(x, operator.adjoint(y))
+        np.testing.assert_allclose(there, back, rtol=1e-5, atol=1e-5)
+
+    def test_normal(self, make):
+        operator, x, _ = self.pair(make)
+        a = self.dense(operator)
+        expected = (a.conj().T @ a).real @ np.asarray(x).ravel()
+        np.testing.assert_allclose(operator.normal(x).ravel(), expected, atol=1e-5)
+
+    @pytest.mark.parametrize("gamma", [0.0, 0.3, 10.0])
+    def test_prox_solves_the_normal_equations(self, make, gamma):
+        operator, z, y = self.pair(make)
+        a = self.dense(operator)
+        left = np.eye(z.size) + gamma * (a.conj().T @ a).real
+        right = np.asarray(z).ravel() + gamma * (a.conj().T @ np.asarray(y).ravel()).real
+        x = jax.jit(lambda op, *args: op.prox(*args))(operator, z, y, gamma)
+        assert x.dtype == jnp.float32
+        np.testing.assert_allclose(x.ravel(), np.linalg.solve(left, right), atol=2e-5)
+
+    def test_vmap_equals_a_loop(self, make):
+        pairs = [self.pair(make, seed) for seed in range(3)]
+        zs, ys = (jnp.stack(column) for column in list(zip(*pairs, strict=True))[1:])
+        gammas = jnp.array([0.1, 1.0, 5.0])
+        operator = pairs[0][0]
+        single = jax.jit(operator.prox)
+        together = jax.jit(jax.vmap(operator.prox))(zs, ys, gammas)
+        alone = jnp.stack([single(*args) for args in zip(zs, ys, gammas, strict=True)])
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+    def test_new_numbers_do_not_recompile(self, make):
+        operator, z, y = self.pair(make)
+        run = jax.jit(lambda op, *args: op.prox(*args))
+        run(operator, z, y, 0.5)
+        run(scaled(operator, 0.5), 2 * z, 3 * y, 0.7)
+        assert run._cache_size() == 1
+
+    def test_nan_is_not_swallowed(self, make):
+        operator, x, y = self.pair(make)
+        assert jnp.isnan(operator.forward(x.at[0, 0].set(jnp.nan))).any()
+        assert jnp.isnan(jax.jit(operator.prox)(x.at[0, 0].set(jnp.nan), y, 1.0)).any()
+
+
+SIDE = 24
+KEY, ONE = jax.random.key(0), jnp.float32(1.0)
+
+
+@functools.cache
+def problem(seed=0, sigma=SIGMA):
+    """A noisy head, another one as style, and their masks."""
+    (y, mask), (style, style_mask) = (head(SIDE, "T2w", subject) for subject in (seed, seed + 1))
+    # Air counts a little and is noisy, so that no pixel's gradient is rounding alone.
+    arrays = (np.clip(noisy(y, sigma, seed), 0, 1), style, np.maximum(mask, 0.25), np.maximum(style_mask, 0.25))
+    return Problem(*(jnp.asarray(a, jnp.float32) for a in arrays), Identity(), jnp.float32(sigma))
+
+
+def stack(*trees):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def close(found, expected, atol=1e-5):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol), found, expected)
+
+
+@pytest.mark.parametrize("make", PRIORS)
+class TestPriors:
+    @staticmethod
+    @functools.cache
+    def runner(make):
+        """Plain and jitted: functions of k and a problem."""
+
+        def target(k, problem):
+            prior = make(k)
+            image, _ = prior.target(problem.y, prior.init(problem), jnp.zeros((), int), KEY)
+            return image
+
+        return target, jax.jit(target)
+
+    def test_jit_equals_eager_in_float32(self, make):
+        plain, jitted = self.runner(make)
+        eager, image = plain(ONE, problem()), jitted(ONE, problem())
+        assert image.shape == (SIDE, SIDE)
+        assert image.dtype == eager.dtype == jnp.float32
+        np.testing.assert_allclose(image, eager, atol=1e-5)
+
+    def test_it_moves_the_image(self, make):
+        image = self.runner(make)[1](ONE, problem())
+        assert 1e-3 < np.abs(image - problem().y).max() < 1
+
+    def test_vmap_equals_a_loop(self, make):
+        plain, jitted = self.runner(make)
+        ks, problems = jnp.array([1.0, 0.7]), [problem(0), problem(1, 0.5 * SIGMA)]
+        together = jax.jit(jax.vmap(plain))(ks, stack(*problems))
+        close(together, jnp.stack([jitted(k, p) for k, p in zip(ks, problems, strict=True)]))
+
+    def test_new_numbers_do_not_recompile(self, make):
+        _, jitted = self.runner(make)
+        before = jitted(ONE, problem())
+        after = jitted(jnp.float32(0.8), problem(1, 0.5 * SIGMA))
+        assert jitted._cache_size() == 1
+        assert not np.array_equal(before, after)
+
+    def test_nan_is_not_swallowed(self, make):
+        p = problem()
+        broken = dataclasses.replace(p, y=p.y.at[12, 12].set(jnp.nan))
+        assert jnp.isnan(self.runner(make)[1](ONE, broken)).any()
+
+
+@pytest.mark.parametrize("config", SOLVERS)
+class TestSolvers:
+    """Compiling is what takes time here, so that the tests of a row share two programs."""
+
+    k = jnp.array([1.0, 0.7], jnp.float32)
+
+    @staticmethod
+    @functools.cache
+    def runner(config):
+        """Plain, jitted for one image, jitted for a batch: functions of k and a problem."""
+
+        def run(k, problem):
+            return rnst.solve(problem, solver(config, k), max_steps=config.steps, key=KEY)
+
+        return run, jax.jit(run), jax.jit(jax.vmap(run))
+
+    def test_jit_equals_eager_and_types_stay(self, config):
+        plain, jitted, _ = self.runner(config)
+        eager, result = plain(self.k[0], problem()), jitted(self.k[0], problem())
+        close(result, eager, 1e-4)
+        for r in (eager, result):
+            assert r.image.dtype == r.score.dtype == jnp.float32
+            assert r.status.dtype == r.steps.dtype == r.evaluations.dtype == jnp.int32
+            assert {v.dtype for v in r.trace.values()} == {jnp.dtype(jnp.float32)}
+            assert r.image.shape == (SIDE, SIDE)
+        assert result.status == Status.MAX_STEPS
+        assert result.steps == config.steps
+        assert result.evaluations == rnst.planned_evaluations(config)
+        assert np.isfinite(result.trace["error"]).all()
+
+    def test_vmap_equals_a_loop_and_new_numbers_do_not_recompile(self, config):
+        # Each image has its own settings.
+        _, jitted, mapped = self.runner(config)
+        problems = [problem(0), problem(1, 0.5 * SIGMA)]
+        together = mapped(self.k, stack(*problems))
+        alone = stack(*(jitted(k, p) for k, p in zip(self.k, problems, strict=True)))
+        # L-BFGS amplifies rounding, see test_upstream.py
+        np.testing.assert_allclose(together.image, alone.image, atol=1e-5 if config.optimiser == "adam" else 1e-4)
+        close(together, alone, 1e-4)
+        assert not np.array_equal(jitted(self.k[1], problem()).image, alone.image[0])
+        assert jitted._cache_size() == 1
+
+    def test_nan_is_reported_and_stays_with_its_image(self, config):
+        mapped = self.runner(config)[2]
+        good = stack(problem(0), problem(1))
+        y = good.y.at[0, 12, 12].set(jnp.nan)
+        expected, found = mapped(self.k, good), mapped(self.k, dataclasses.replace(good, y=y))
+        assert found.status.tolist() == [Status.NONFINITE, Status.MAX_STEPS]
+        assert found.steps[0] == 0
+        np.testing.assert_array_equal(found.image[1], expected.image[1])
+        np.testing.assert_array_equal(found.image[0], y[0])
