@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import ndimage
 
 _SCALES = (1 / 128, 1 / 64, 1 / 32)
 """Standard deviations of the smoothing, as shares of the slice's side (2, 4, 8 pixels at 256 x 256): the finest one
@@ -71,6 +70,8 @@ def head_mask(image: np.ndarray) -> Bool[np.ndarray, "height width"]:
         >>> bool((head_mask(noisy) ^ disc).mean() < 0.02), bool(head_mask(np.ones((8, 8))).any())
         (True, False)
     """
+    from scipy import ndimage  # a fifth of a second, which a mere import of the package need not pay
+
     image = np.asarray(image, dtype=np.float64)
     if image.ndim != 2:
         raise ValueError(f"head_mask takes one 2-D slice, not an array of shape {image.shape}")
