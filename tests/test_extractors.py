@@ -41,3 +41,160 @@ def test_taps_are_torchvisions(name):
             assert expected[2] > 0.1
             error = np.abs(digest(np.asarray(value[0])) - expected).max() / expected[2]
             assert error < 1e-4, (size, tap, error)
+
+
+@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("shape", [(9, 12)])
+def test_one_channel_equals_three_at_the_borders(family, shape):
+    # The image does not fade out at its borders, where the padding of the normalised image shows.
+    extractor = features.build(SMALL[family], small(family))
+    images = jnp.asarray(np.random.default_rng(0).random((2, *shape, 1)) + 0.5, jnp.float32)
+    tap = next(iter(MODELS[SMALL[family]].taps))
+    one, three = (extractor(i, (tap,))[tap] for i in (images, jnp.repeat(images, 3, -1)))
+    np.testing.assert_allclose(one, three, atol=2e-5)
+
+
+@pytest.mark.parametrize("pooling", layers.POOLINGS)
+@pytest.mark.parametrize("shape", [(7, 10), (10, 7), (2, 3)])
+def test_pooling_is_torchs(pooling, shape):
+    # negative everywhere: a padding with zeros would win every maximum at the border
+    x = -np.random.default_rng(0).random((2, *shape, 3)).astype(np.float32) - 0.5
+    operation = {"max": torch.nn.MaxPool2d, "average": torch.nn.AvgPool2d}[pooling]
+    for ours, theirs in ((layers.pool2, operation(2, 2)), (layers.pool3, operation(3, 2, 1))):
+        tensor = torch.as_tensor(x).permute(0, 3, 1, 2).requires_grad_(True)
+        expected = theirs(tensor)
+        (expected**2).sum().backward()
+        found, back = jax.vjp(jax.jit(lambda x, f=ours: f(x, pooling)), jnp.asarray(x))
+        np.testing.assert_allclose(found, expected.detach().permute(0, 2, 3, 1), rtol=1e-6)
+        (gradient,) = back(2 * found)
+        np.testing.assert_allclose(gradient, tensor.grad.permute(0, 2, 3, 1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_pooling_reaches_the_network(family):
+    name, images = SMALL[family], jnp.asarray(image("157x203"))[None, :16, :16]
+    tap = "pool1" if family == "vgg" else "layer1.0"
+    maximum, average = (features.build(name, small(family), pooling=p)(images, (tap,))[tap] for p in layers.POOLINGS)
+    assert float(maximum.mean()) > 1.05 * float(average.mean())
+
+
+def test_the_gradient_of_a_resnet_is_torchs():
+    # the stem, a pooling, a stride of 2 and a shortcut, in torch's functions; odd and even sides
+    state = {name: torch.as_tensor(tensor) for name, tensor in small("resnet").items()}
+    picture = image("224x224")[40:77, 40:70]
+
+    def conv(x, name, stride=1):
+        weight = state[f"{name}.weight"]
+        return torch.conv2d(x, weight, state[f"{name}.bias"], stride, weight.shape[-1] // 2)
+
+    tensor = torch.as_tensor(picture[..., 0]).requires_grad_(True)
+    mean, std = (torch.tensor(a, dtype=torch.float32)[:, None, None] for a in (layers.MEAN, layers.STD))
+    x = torch.relu(conv(((tensor.expand(3, -1, -1) - mean) / std)[None], "conv1", 2))
+    x = torch.max_pool2d(x, 3, 2, 1)
+    for block, stride in (("layer1.0", 1), ("layer1.1", 1), ("layer2.0", 2)):
+        y = conv(torch.relu(conv(x, f"{block}.conv1", stride)), f"{block}.conv2")
+        x = torch.relu((x if stride == 1 else conv(x, f"{block}.downsample.0", 2)) + y)
+    (x**2).sum().backward()
+    extractor = features.build("resnet18", small("resnet"))
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(extractor(x[None], ("layer2.0",))["layer2.0"] ** 2)))(picture)
+    assert tensor.grad is not None
+    np.testing.assert_allclose(gradient[..., 0], tensor.grad, atol=1e-4 * float(tensor.grad.abs().max()))
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_bfloat16(family):
+    name, images = SMALL[family], jnp.asarray(image("224x224"))[None, :32, :32]
+    taps = tuple(MODELS[name].taps)[:3]
+    extractor = features.build(name, small(family), dtype=jnp.bfloat16)
+    assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(extractor))
+    found, exact = extractor(images, taps), features.build(name, small(family))(images, taps)
+    for tap in taps:
+        assert found[tap].dtype == jnp.bfloat16
+        scale = float(jnp.abs(exact[tap]).max())
+        np.testing.assert_allclose(found[tap].astype(jnp.float32), exact[tap], atol=0.05 * scale)
+    loss = StyleLoss(style_taps=taps[:2], content_taps=taps[:1])
+    grams = loss.targets(extractor, images[0, ..., 0], images[0, ..., 0]).grams
+    assert all(g.dtype == jnp.float32 for g in grams.values())
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_float64_by_tree_map(family):
+    name, pixels, tap = SMALL[family], image("224x224")[None, :32, :32], list(MODELS[SMALL[family]].taps)[2]
+    single = features.build(name, small(family))(jnp.asarray(pixels), (tap,))[tap]
+    with jax.enable_x64(True):
+        extractor = jax.tree.map(lambda a: a.astype(jnp.float64), features.build(name, small(family)))
+        double = np.asarray(extractor(jnp.asarray(pixels, jnp.float64), (tap,))[tap])
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(single, double, atol=1e-5 * np.abs(double).max())
+
+
+@pytest.mark.parametrize(("family", "tap"), [("vgg", "pool2"), ("resnet", "layer2.0")])
+class TestLoad:
+    """A converted file, whole, cut, in part."""
+
+    @pytest.fixture
+    def file(self, family, tmp_path):
+        def write(count=None):
+            names = list(small(family))[: None if count is None else 2 * count]
+            save_file({name: small(family)[name] for name in names}, tmp_path / "w.safetensors")
+            return tmp_path / "w.safetensors"
+
+        return write
+
+    def test_whole(self, family, tap, file):
+        name, images = SMALL[family], jnp.asarray(image("157x203"))[None, :32, :32]
+        extractor = features.load(name, file())
+        assert len(extractor.params) == len(MODELS[name].convolutions)
+        expected = features.build(name, small(family))(images, (tap,))[tap]
+        np.testing.assert_array_equal(extractor(images, (tap,))[tap], expected)
+
+    @pytest.mark.parametrize("short", [0, 1])
+    def test_cut(self, family, tap, file, short):
+        name, images = SMALL[family], jnp.asarray(image("157x203"))[None, :32, :32]
+        count = MODELS[name].taps[tap] - short
+        extractor = features.load(name, file(count))
+        assert len(extractor.params) == count
+        if short:
+            last = MODELS[name].convolutions[count - 1].layer
+            with pytest.raises(ValueError, match=f"weights end at {last}, below the tap '{tap}'"):
+                extractor(images, (tap,))
+            with pytest.raises(ValueError, match=f"weights end at {last}, below the tap '{tap}'"):
+                features.load(name, file(count), taps=(tap,))
+        else:
+            assert extractor(images, (tap,))[tap].dtype == jnp.float32
+
+    def test_only_what_the_taps_need(self, family, tap, file):
+        name = SMALL[family]
+        extractor = features.load(name, file(), taps=(tap, next(iter(MODELS[name].taps))))
+        assert len(extractor.params) == MODELS[name].taps[tap]
+
+    def test_options(self, family, tap, file):
+        extractor = features.load(SMALL[family], file(1), dtype=jnp.bfloat16, pooling="average")
+        assert (extractor.pooling, extractor.dtype) == ("average", jnp.bfloat16)
+        assert {leaf.dtype for leaf in jax.tree.leaves(extractor)} == {np.dtype(jnp.bfloat16)}
+
+    def test_refused(self, family, tap, file):
+        with pytest.raises(ValueError, match="unknown pooling 'median'; there are: max, average"):
+            features.load(SMALL[family], file(1), pooling="median")
+        with pytest.raises(ValueError, match="has no tap 'layer9'"):
+            features.load(SMALL[family], file(1), taps=("layer9",))
+        other = "resnet50" if family == "resnet" else "vgg19"
+        with pytest.raises(WeightsError, match=r"w\.safetensors"):
+            features.load(other, file())
+
+
+def test_nothing_above_the_deepest_tap_is_computed():
+    extractor = features.build("resnet18", small("resnet"))
+    jaxpr = jax.make_jaxpr(lambda x: extractor(x, ("layer1.0", "relu1")))(jnp.zeros((1, 32, 32, 3)))
+    # the image and the ones of the stem, two of the block
+    assert str(jaxpr).count("= conv_general_dilated[") == 4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_names_of_torchvisions_files(name):
+    model = MODELS[name]
+    assert model.url == f"https://download.pytorch.org/models/{name}-{model.sha256_prefix}.pth"
+    assert len(model.sha256_prefix) == 8
+    int(model.sha256_prefix, 16)
+    assert list(model.taps.values()) == sorted(model.taps.values())
+    assert max(model.taps.values()) == len(model.convolutions)

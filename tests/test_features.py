@@ -115,7 +115,7 @@ def xla(x, kernel, stride):
     )
 
 
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (1, 1), (3, 2), (7, 2)])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (1, 1), (1, 2), (3, 2), (7, 2)])
 class TestConvolve:
     """`convolve` writes its own gradient; XLA's own is the oracle. The sides are odd and even."""
 
@@ -125,29 +125,31 @@ class TestConvolve:
     def kernel(self, size):
         return jnp.asarray(np.random.default_rng(size).standard_normal((size, size, 3, 5)), jnp.float32)
 
-    @pytest.mark.parametrize("argument", [0, 1])
-    @pytest.mark.parametrize("crop", [np.s_[:], np.s_[:, 1:], np.s_[:, :, 1:]])
-    def test_gradient(self, kernel, stride, argument, crop):
+    @pytest.mark.parametrize("crop", [np.s_[:], np.s_[:, 1:, 1:]])
+    def test_gradient(self, kernel, stride, crop):
         ours, theirs = (
-            jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), argument)(self.x[crop], kernel)
+            jax.jit(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)))(self.x[crop], kernel)
             for f in (layers.convolve, xla)
         )
-        np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-5)
 
     def test_value(self, kernel, stride):
         found, expected = (f(self.x, kernel, stride) for f in (layers.convolve, xla))
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
     @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])
-    @pytest.mark.parametrize("argument", [0, 1])
-    def test_gradient_under_vmap(self, kernel, stride, argument, in_axes):
+    def test_gradient_under_vmap(self, kernel, stride, in_axes):
         x = self.x if in_axes[0] is None else jnp.stack([self.x, -2 * self.x, self.x**2])
         kernel = kernel if in_axes[1] is None else jnp.stack([kernel, kernel**2, -kernel])
         ours, theirs = (
-            jax.vmap(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), argument), in_axes)(x, kernel)
+            jax.jit(jax.vmap(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)), in_axes))(
+                x, kernel
+            )
             for f in (layers.convolve, xla)
         )
-        np.testing.assert_allclose(ours, theirs, atol=1e-3, rtol=1e-4)
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
 
 
 def test_bfloat16_images_give_bfloat16_features_and_float32_grams(extractor):

@@ -23,19 +23,25 @@ def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "k k c f"], stride: int = 1) -> Float[Array, "b _ _ f"]:
-    """Convolution with an odd kernel, k // 2 zeros around the image, its gradient written as a convolution too.
+    """Convolution with an odd kernel and k // 2 zeros around the image.
 
-    The output is (ceil(h / stride), ceil(w / stride)), as torch's ``conv2d(..., stride, padding=k // 2)``. dL/dx is the
-    convolution of dL/dy, with stride - 1 zeros between its pixels, with the kernel turned by 180 degrees, inputs and
-    outputs swapped. Left to itself, XLA meets that swap as a layout and, inside a loop on CPU, falls back to a path
-    several times slower.
+    The output is (ceil(h / stride), ceil(w / stride)), as that of torch's ``conv2d(..., stride, padding=k // 2)``.
+    A 1 x 1 kernel is a product of matrices. The gradient of the others is written out: dL/dx is the convolution of
+    dL/dy, with stride - 1 zeros between its pixels, with the kernel turned by 180 degrees, inputs and outputs swapped.
+    Left to itself, XLA meets that swap as a layout and, inside a loop on CPU, falls back to a path six times slower.
 
     Example:
         >>> convolve(jnp.ones((1, 5, 8, 2)), jnp.ones((3, 3, 2, 4)), 2).shape
         (1, 3, 4, 4)
     """
+    if kernel.shape[:2] == (1, 1):
+        return x[:, ::stride, ::stride] @ kernel[0, 0]
+    return _with_gradient(x, kernel, stride)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _with_gradient(x: Array, kernel: Array, stride: int) -> Array:
     return _convolve(x, kernel, stride)
 
 
@@ -48,7 +54,7 @@ def _backwards(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[A
     (dkernel,) = jax.linear_transpose(lambda kernel: _convolve(x, kernel, stride), kernel)(g)
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     if stride == 1:
-        return convolve(g, turned), dkernel
+        return _with_gradient(g, turned, 1), dkernel
     # the last pixels of an even side lie beyond the spread cotangent
     padding = [
         (size // 2, size // 2 + length - 1 - stride * (spread - 1))
@@ -60,7 +66,7 @@ def _backwards(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[A
     return dx, dkernel
 
 
-convolve.defvjp(_forwards, _backwards)
+_with_gradient.defvjp(_forwards, _backwards)
 
 
 def pool2(x: Float[Array, "b h w c"], pooling: str) -> Float[Array, "b _ _ c"]:
@@ -79,7 +85,7 @@ def pool2(x: Float[Array, "b h w c"], pooling: str) -> Float[Array, "b _ _ c"]:
 
 
 def pool3(x: Float[Array, "b h w c"], pooling: str) -> Float[Array, "b _ _ c"]:
-    """3 x 3 pooling with stride 2 and one pixel of padding, as torch's ``MaxPool2d(3, 2, 1)`` or ``AvgPool2d(3, 2, 1)``.
+    """3 x 3 pooling with stride 2 and padding 1, as torch's ``MaxPool2d(3, 2, 1)`` or ``AvgPool2d(3, 2, 1)``.
 
     The padding never wins a maximum; it counts as zeros in an average. In strided views, as `pool2`.
     """

@@ -15,7 +15,7 @@ WRAPPERS = ("module.", "model.", "backbone.", "resnet.", "timm_model.", "_orig_m
 """Prefixes that data parallelism, compilation, training code or a Hugging Face model put before every name."""
 
 HEADS = ("fc.", "classifier.", "head.", "pre_logits.")
-"""The classifiers on top, in torchvision, timm and Hugging Face; in a Sequential of ResNet's children it is number 9."""
+"""The classifiers on top, in torchvision, timm and Hugging Face; in a Sequential of a ResNet's children it is the 9."""
 
 LISTED = 10
 """Complaints that an error spells out; the others are counted."""
@@ -24,9 +24,9 @@ LISTED = 10
 def canonical(name: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A state dict under torchvision's names, its batch norms folded.
 
-    Understood are the names of torchvision, timm and Hugging Face (``ResNetForImageClassification``), ResNets wrapped in
-    a ``Sequential`` of their children as in the files of RadImageNet, each with prefixes such as ``module.``. Classifiers
-    and ``num_batches_tracked`` are left out. A convolution k, b followed by a batch norm becomes
+    Understood are the names of torchvision, timm and Hugging Face (``ResNetForImageClassification``), and of a
+    ``Sequential`` of a ResNet's children as in the files of RadImageNet, each with prefixes such as ``module.``.
+    Classifiers and ``num_batches_tracked`` are left out. A convolution k, b followed by a batch norm becomes
 
         k' = gamma / sqrt(var + 1e-5) * k,    b' = gamma / sqrt(var + 1e-5) * (b - mean) + beta
 
@@ -70,7 +70,9 @@ def canonical(name: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         raise WeightsError(f"no weights of {name}: {listed}; {remedy}")
     with np.errstate(over="ignore"):
         folded = dict(_fold(model, named))
-    overflown = [f"{tensor} overflows float32 when its norm is folded" for tensor, a in folded.items() if not _finite(a)]
+    overflown = [
+        f"{tensor} overflows float32 when its norm is folded" for tensor, a in folded.items() if not _finite(a)
+    ]
     if overflown:
         raise WeightsError(f"no weights of {name}: {'; '.join(overflown[:LISTED])} ({len(overflown)} in all)")
     return folded

@@ -60,6 +60,5 @@ def _block(x: Array, name: str, width: int, stride: int, bottleneck: bool) -> Ar
         y = nn.relu(layers.Convolution(width, 3, stride, name=f"{name}.conv1")(x))
         y = layers.Convolution(outputs, 3, name=f"{name}.conv2")(y)
     if x.shape != y.shape:
-        # taking every other pixel first leaves a dense convolution, and a dense gradient
-        x = layers.Convolution(outputs, 1, name=f"{name}.downsample.0")(x[:, ::stride, ::stride])
+        x = layers.Convolution(outputs, 1, stride, name=f"{name}.downsample.0")(x)
     return nn.relu(x + y)

@@ -4,8 +4,8 @@
 
 The weights are those of ``random_networks.py``, batch-norm statistics included, loaded into torchvision's own models
 with ``load_state_dict``; the taps come from forward hooks. Computed in float64, stored as float32. The image of
-224 x 224 is grey (copied to three channels), that of 157 x 203 has colours; both are normalised by the ImageNet mean and
-standard deviation. Keys: ``{model}/{size}/{tap}``, each the `digest` of the tap (51,); ``torchvision``, the version.
+224 x 224 is grey (copied to three channels), that of 157 x 203 has colours; ImageNet's mean and standard deviation
+normalise both. Keys: ``{model}/{size}/{tap}``, each the `digest` of the tap (51,); ``torchvision``, the version.
 """
 
 import pathlib
