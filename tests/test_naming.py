@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
 from rnst_jax import features
 from rnst_jax.features import MODELS, WeightsError
@@ -86,19 +85,17 @@ def test_names_of_others(name, style, sample):
 @pytest.mark.parametrize(
     ("name", "conv", "norm"), [("resnet18", "conv1", "bn1"), ("vgg16_bn", "features.3", "features.4")]
 )
-def test_folding_is_torchs_batch_norm(name, conv, norm):
-    tensors = state(name)
-    folded = features.canonical(name, tensors)
-    weight, bias, *rest = (
-        torch.as_tensor(tensors[key])
-        for key in (f"{norm}.weight", f"{norm}.bias", f"{norm}.running_mean", f"{norm}.running_var")
-    )
-    x = torch.randn(1, tensors[f"{conv}.weight"].shape[1], 9, 9, generator=torch.Generator().manual_seed(0))
-    own = torch.as_tensor(tensors[f"{conv}.bias"]) if f"{conv}.bias" in tensors else None
-    y = torch.conv2d(x, torch.as_tensor(tensors[f"{conv}.weight"]), own)
-    expected = torch.nn.functional.batch_norm(y, rest[0], rest[1], weight, bias)
-    found = torch.conv2d(x, *(torch.as_tensor(folded[f"{conv}.{part}"]) for part in ("weight", "bias")))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+def test_folding(name, conv, norm):
+    # one pixel of the convolution, then the batch norm's definition
+    tensors = {key: tensor.astype(np.float64) for key, tensor in state(name).items()}
+    weight = tensors[f"{conv}.weight"]
+    window = np.random.default_rng(0).standard_normal(weight.shape[1:])
+    y = (weight * window).sum((1, 2, 3)) + tensors.get(f"{conv}.bias", 0.0)
+    gamma, beta, mean, var = (tensors[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
+    expected = (y - mean) / np.sqrt(var + 1e-5) * gamma + beta
+    folded = features.canonical(name, state(name))
+    found = (folded[f"{conv}.weight"] * window).sum((1, 2, 3)) + folded[f"{conv}.bias"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_vgg16_without_norms_is_as_it_is():

@@ -11,6 +11,7 @@ import numpy as np
 
 SIZES = {"224x224": (224, 224, 1), "157x203": (157, 203, 3)}
 POSITIONS = 48
+PATCH = np.s_[40:77, 40:70]
 
 
 def random_state(model: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
