@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rnst_jax import features
-from rnst_jax.features import WeightsError, vgg, weights
+from rnst_jax.features import MODELS, WeightsError, layers, weights
 from rnst_jax.style import StyleLoss, gram
 
 from .golden_files import golden
@@ -89,7 +89,7 @@ def test_sizes(extractor, height, width):
 
 @pytest.mark.parametrize("tap", ["conv4_2", "relu5_1", "pool4", "conv9_9", "", "conv1"])
 def test_taps_that_are_not_there(extractor, tap):
-    known = tap in vgg.tap_names(vgg.VGG16)
+    known = tap in MODELS["vgg16"].taps
     with pytest.raises(ValueError, match="weights end at conv4_1" if known else "has no tap"):
         extractor(jnp.zeros((1, 8, 8, 1)), ("conv1_1", tap))
 
@@ -107,35 +107,49 @@ def test_images_of_a_batch_do_not_meet(extractor):
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
 
 
+def xla(x, kernel, stride):
+    """What `convolve` computes, with XLA's own gradient."""
+    padding = [(size // 2, size // 2) for size in kernel.shape[:2]]
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (1, 1), (1, 2), (3, 2), (7, 2)])
 class TestConvolve:
-    """`convolve` writes its own gradient; XLA's own is the oracle."""
+    """`convolve` writes its own gradient; XLA's own is the oracle. The sides are odd and even."""
 
-    rng = np.random.default_rng(2)
-    x = jnp.asarray(rng.standard_normal((2, 7, 6, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.standard_normal((3, 3, 3, 5)), jnp.float32)
-    g = jnp.asarray(rng.standard_normal((2, 7, 6, 5)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(2).standard_normal((2, 9, 8, 3)), jnp.float32)
 
-    @pytest.mark.parametrize("argument", [0, 1])
-    def test_gradient(self, argument):
-        ours, xla = (
-            jax.grad(lambda *args, f=f: jnp.vdot(f(*args), self.g), argument)(self.x, self.kernel)
-            for f in (vgg.convolve, vgg._same)
+    @pytest.fixture
+    def kernel(self, size):
+        return jnp.asarray(np.random.default_rng(size).standard_normal((size, size, 3, 5)), jnp.float32)
+
+    @pytest.mark.parametrize("crop", [np.s_[:], np.s_[:, 1:, 1:]])
+    def test_gradient(self, kernel, stride, crop):
+        ours, theirs = (
+            jax.jit(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)))(self.x[crop], kernel)
+            for f in (layers.convolve, xla)
         )
-        np.testing.assert_allclose(ours, xla, atol=1e-4)
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-5)
 
-    def test_value(self):
-        np.testing.assert_array_equal(vgg.convolve(self.x, self.kernel), vgg._same(self.x, self.kernel))
+    def test_value(self, kernel, stride):
+        found, expected = (f(self.x, kernel, stride) for f in (layers.convolve, xla))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
     @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])
-    @pytest.mark.parametrize("argument", [0, 1])
-    def test_gradient_under_vmap(self, argument, in_axes):
+    def test_gradient_under_vmap(self, kernel, stride, in_axes):
         x = self.x if in_axes[0] is None else jnp.stack([self.x, -2 * self.x, self.x**2])
-        kernel = self.kernel if in_axes[1] is None else jnp.stack([self.kernel, self.kernel**2, -self.kernel])
-        ours, xla = (
-            jax.vmap(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args))), argument), in_axes)(x, kernel)
-            for f in (vgg.convolve, vgg._same)
+        kernel = kernel if in_axes[1] is None else jnp.stack([kernel, kernel**2, -kernel])
+        ours, theirs = (
+            jax.jit(jax.vmap(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)), in_axes))(
+                x, kernel
+            )
+            for f in (layers.convolve, xla)
         )
-        np.testing.assert_allclose(ours, xla, atol=1e-3, rtol=1e-4)
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
 
 
 def test_bfloat16_images_give_bfloat16_features_and_float32_grams(extractor):

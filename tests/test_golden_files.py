@@ -88,6 +88,8 @@ def test_upstream_images_come_from_the_phantom():
     np.testing.assert_allclose(style, file["style"], atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "limit"), [("vgg16_taps.npz", 1_500_000), ("upstream.npz", 500_000)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("vgg16_taps.npz", 1_500_000), ("upstream.npz", 500_000), ("extractor_taps.npz", 400_000)]
+)
 def test_golden_files_are_small(name, limit):
     assert (GOLDEN / name).stat().st_size < limit
