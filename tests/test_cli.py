@@ -171,6 +171,7 @@ def test_evaluate(scans, capsys):
 def test_weights(capsys, tmp_path, monkeypatch):
     from rnst_jax.features import weights
 
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "cache")  # not what this machine's user fetched
     assert main(["weights", "list"]) == 0
     assert "vgg16: vgg16.safetensors" in capsys.readouterr().out
     assert main(["weights", "verify", "--json"]) == 0

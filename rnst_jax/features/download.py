@@ -50,12 +50,12 @@ class Resumable(NamedTuple):
                 have = 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length is not None else None
+            _limit(url, total or 0)
             with self.part.open("ab" if have else "wb") as stream:
                 self.progress(have, total)
                 for chunk in response.iter_content(_CHUNK):
                     have += len(chunk)
-                    if max(have, total or 0) > MAX_BYTES:
-                        raise WeightsError(f"{label(url)}: larger than {MAX_BYTES >> 30} GiB; is it the right address?")
+                    _limit(url, have)
                     stream.write(chunk)
                     self.progress(have, total)
         if total is not None and have < total:
@@ -70,6 +70,11 @@ class Resumable(NamedTuple):
         for step in (*response.history, response):
             check_address(step.url, self.pinned)
         return response
+
+
+def _limit(url: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise WeightsError(f"{label(url)}: larger than {MAX_BYTES >> 30} GiB; is it the right address?")
 
 
 def _goes_on(response: Any, have: int) -> bool:

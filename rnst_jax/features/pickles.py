@@ -66,7 +66,7 @@ def read(path: pathlib.Path, with_torch: bool | None = None) -> dict[str, np.nda
                 members = _members(archive, path.stat().st_size)
                 return _read_with_torch(path) if _use_torch(with_torch) else _read_zip(archive, members)
         return _read_with_torch(path) if _use_torch(with_torch) else _read_stacked(path)
-    except (ValueError, OverflowError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, OverflowError, EOFError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
         # torch explains at length how to switch its protection off; the first line says what was wrong.
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{path}: not a state dict that can be read safely: {reason}") from error
@@ -85,7 +85,7 @@ def _read_with_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     try:
         tree = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise ValueError(f"torch: {error}") from error
     found = _state_dict(tree, torch.Tensor)
     _limit(tensor.numel() * tensor.element_size() for tensor in found.values())
@@ -107,6 +107,8 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
         folders.add(folder)
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
             raise ValueError(f"{info.filename[:80]!a} is compressed or encrypted, which torch does not do")
+        if not 0 <= info.header_offset < size:
+            raise ValueError(f"{info.filename[:80]!a} lies outside of the file")
         if name in members:
             raise ValueError(f"{info.filename[:80]!a} is there twice")
         members[name] = info
