@@ -18,7 +18,6 @@ from rnst_jax.cli.main import main
 from rnst_jax.features import WeightsError, catalogue, download, store, weights
 from rnst_jax.features import convert as converting
 from rnst_jax.features import fetch as fetching
-from rnst_jax.features.vgg import VGG16
 from tests import torch_files as make
 from tests.mirror import Mirror
 from tests.scans import files
@@ -201,7 +200,7 @@ class TestConvert:
     def test_vgg16_from_a_torchvision_state_dict(self, tmp_path, monkeypatch):
         rng = np.random.default_rng(0)
         state, index, channels = {}, 0, 3
-        for width, count in VGG16:
+        for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
             for _ in range(count):
                 kernel = rng.standard_normal((width, channels, 3, 3), dtype=np.float32) * (2 / 9 / channels) ** 0.5
                 state[f"features.{index}.weight"] = kernel
