@@ -48,7 +48,8 @@ class Config:
         learning_rate: of the optimiser.
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
-        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, or ``"bm3d"`` if that package is installed.
+        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`), or
+            ``"bm3d"`` if that package is installed.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise_once: only in the first outer iteration.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
@@ -89,7 +90,7 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "gaussian", "identity", "bm3d"] = "nlm"
+    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d"] = "nlm"
     sigma_factor: float = 1.0
     denoise_once: bool = False
     in_place: bool = False
@@ -134,6 +135,7 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
     "gaussian": denoise.Gaussian,
     "identity": denoise.Identity,
     "bm3d": denoise.bm3d,
+    "dncnn": denoise.dncnn,
 }
 
 

@@ -25,7 +25,7 @@ ALLOWED = {
     "metrics": ("types", "filters"),
     "simulate": ("types", "linalg", "filters", "mask"),
     "physics": ("types", "linalg", "filters", "mask"),
-    "denoise": ("types", "linalg", "filters", "mask"),
+    "denoise": ("types", "linalg", "filters", "mask", "features"),
     "features": ("types", "linalg"),
     "style": ("types", "linalg", "filters", "features"),
     "priors": ("types", "linalg", "denoise", "features", "style", "physics"),
@@ -102,7 +102,7 @@ def test_there_are_no_circles():
         reach(name, (name,))
 
 
-@pytest.mark.parametrize(("library", "homes"), [("flax", {"features"}), ("optax", {"style", "solvers"})])
+@pytest.mark.parametrize(("library", "homes"), [("flax", {"features", "denoise"}), ("optax", {"style", "solvers"})])
 def test_a_library_stays_in_its_rooms(library, homes):
     users = {room(path) for path in FILES for name, _ in imports(path) if name.split(".")[0] == library}
     assert users <= homes
