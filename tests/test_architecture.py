@@ -13,12 +13,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "linalg", "filters", "mask", "metrics")
+LEAVES = ("version", "types", "ranges", "linalg", "filters", "mask", "metrics")
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
     "version": (),
     "types": (),
+    "ranges": (),
     "linalg": ("types",),
     "filters": ("types",),
     "mask": ("types", "filters"),
@@ -30,7 +31,7 @@ ALLOWED = {
     "style": ("types", "linalg", "filters", "features"),
     "priors": ("types", "linalg", "denoise", "features", "style", "physics"),
     "solvers": ("types", "linalg", "denoise", "features", "style", "physics", "priors"),
-    "presets": ("types", "denoise", "features", "style", "priors", "solvers"),
+    "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "api": ("types", "linalg", "mask", "denoise", "features", "style", "physics", "priors", "solvers", "presets"),
     "parallel": ("types", "api"),
 }

@@ -46,8 +46,9 @@ class Network(nn.Module):
 class DnCNN:
     """D(x, sigma) = x + w (z - N(c z) / c - x), N the network's estimate of the noise; made by `dncnn`.
 
-    ``conditioned``: z is x clipped to [0, 1] and N is told sigma. The noisy images of its training were clipped: noise
-    that reaches below 0 costs it up to 12 dB. c = min(1, level / sigma) keeps sigma within the training's [0, level].
+    ``conditioned``: z is x clipped to [0, 1] and N is told sigma. It behaves as trained on clipped images (scico's
+    preprocessing clips): noise that reaches below 0 cost it up to 12 dB, measured. c = min(1, level / sigma) keeps
+    sigma within the training's [0, level].
 
     ``blind``: z = x, and N is not told sigma; it was trained at one level. The image is rescaled to meet that level:
     c = level / max(sigma, floor). Without that, D would over-smooth below the level and leave noise above it.
