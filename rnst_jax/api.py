@@ -83,8 +83,8 @@ def compile(
 
     So that compile time and run time can be told apart: ``run = compile(y, style)``, then ``run()``.
     """
-    config = presets.get(preset) if isinstance(preset, str) else preset
     extractor = features.load("vgg16") if extractor is None else extractor
+    config = presets.for_extractor(presets.get(preset), extractor.name) if isinstance(preset, str) else preset
     solver = presets.build(config, extractor, progress)
     y = jnp.asarray(y)
     if physics is None:
@@ -122,7 +122,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         style: (B, h, w) high-field images of somebody else in [0, 1], air at 0, with the pixel size of ``y``;
             or (1, h, w) for one style for all.
         physics: the forward model A, shared by the batch; the identity by default.
-        preset: a name of `rnst_jax.presets.names`, or a `rnst_jax.presets.Config`.
+        preset: a name of `rnst_jax.presets.names`, whose taps are then those of the extractor's defaults; or a
+            `rnst_jax.presets.Config`, taken as it is.
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
         mask: (B, H, W), 1 inside the head; found by `rnst_jax.mask.head_mask` by default.
         style_mask: the same for the style.

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import tomli_w
 
-from rnst_jax import denoise
+from rnst_jax import denoise, ranges
 from rnst_jax.features import Extractor
 from rnst_jax.priors import Denoised, Style
 from rnst_jax.solvers.rnst import Rnst
+from rnst_jax.style.defaults import defaults
 from rnst_jax.style.losses import VGG_CONTENT_TAPS, VGG_STYLE_TAPS, StyleLoss
 from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
 from rnst_jax.style.parametrise import IntensityMap, Pixels
@@ -41,6 +42,8 @@ class Config:
         quantile_count: that describe a distribution; 0 leaves that term out.
         style_taps: features of the Gram term.
         content_taps: features of the content term.
+        softmax: smooth the activations, which residual networks need.
+        temperature: of that softmax.
         distance: ``"l1"`` or ``"l2"``.
         masked: Grams over the head only, and air set to zero.
         content_from: content target, ``"input"`` or ``"denoised"``.
@@ -48,7 +51,8 @@ class Config:
         learning_rate: of the optimiser.
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
-        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, or ``"bm3d"`` if that package is installed.
+        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`), or
+            ``"bm3d"`` if that package is installed.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise_once: only in the first outer iteration.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
@@ -82,6 +86,8 @@ class Config:
     quantile_count: int = 64
     style_taps: tuple[str, ...] = VGG_STYLE_TAPS
     content_taps: tuple[str, ...] = VGG_CONTENT_TAPS
+    softmax: bool = False
+    temperature: float = 1.0
     distance: Literal["l1", "l2"] = "l1"
     masked: bool = True
     content_from: Literal["input", "denoised"] = "denoised"
@@ -89,7 +95,7 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "gaussian", "identity", "bm3d"] = "nlm"
+    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d"] = "nlm"
     sigma_factor: float = 1.0
     denoise_once: bool = False
     in_place: bool = False
@@ -134,6 +140,7 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
     "gaussian": denoise.Gaussian,
     "identity": denoise.Identity,
     "bm3d": denoise.bm3d,
+    "dncnn": denoise.dncnn,
 }
 
 
@@ -168,16 +175,42 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
-def load(path: str | pathlib.Path) -> Config:
-    """Read settings from TOML. Settings that the file leaves out are those of its ``preset``, or of balanced.
+def for_extractor(config: Config, name: str) -> Config:
+    """The config with the taps, smoothing and style weight that suit an extractor, see `rnst_jax.style.defaults`.
+
+    The style weight is taken to be one for VGG16 and is multiplied, so do this once.
 
     Raises:
-        ValueError: not TOML, or a value of the wrong type or range.
+        ValueError: no such extractor.
+
+    Example:
+        >>> for_extractor(get("fast"), "resnet50").style_taps
+        ('relu1', 'layer1', 'layer2', 'layer3')
+        >>> for_extractor(get("fast"), "vgg16") == get("fast")
+        True
+    """
+    found = defaults(name)
+    return dataclasses.replace(
+        config,
+        style_taps=found.style_taps,
+        content_taps=found.content_taps,
+        softmax=found.softmax,
+        style_weight=config.style_weight * found.style_factor,
+    )
+
+
+def load(path: str | pathlib.Path, extractor: str = "vgg16") -> Config:
+    """Read settings from TOML.
+
+    Settings that the file leaves out are those of its ``preset``, or of balanced, adapted by `for_extractor`.
+
+    Raises:
+        ValueError: not TOML, a value of the wrong type or range, or no such extractor.
         KeyError: an unknown setting.
     """
     with open(path, "rb") as stream:
         values = tomllib.load(stream)
-    base = get(values.pop("preset", "balanced"))
+    base = for_extractor(get(values.pop("preset", "balanced")), extractor)
     fields = {field.name: field for field in dataclasses.fields(Config)}
     if unknown := sorted(set(values) - set(fields)):
         raise KeyError(f"unknown setting {', '.join(unknown)}")
@@ -189,7 +222,9 @@ def load(path: str | pathlib.Path) -> Config:
             values[name] = float(value)
         elif type(value) is not type(default):
             raise ValueError(f"{name} must be {type(default).__name__}, not {value!r}")
-    return dataclasses.replace(base, **values)
+    config = dataclasses.replace(base, **values)
+    ranges.check(config)
+    return config
 
 
 def build(config: Config, extractor: Extractor, report: Callable[[int, float], None] | None = None) -> Rnst:
@@ -206,14 +241,16 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     if config.parametrisation not in families:
         raise ValueError(f"parametrisation must be 'pixels' or 'map', not '{config.parametrisation}'")
     loss = StyleLoss(
-        config.style_weight,
-        config.content_weight,
-        config.smoothing,
-        config.intensity_weight,
-        config.style_taps,
-        config.content_taps,
-        config.distance,
-        config.quantile_count,
+        style_weight=config.style_weight,
+        content_weight=config.content_weight,
+        smoothing=config.smoothing,
+        intensity_weight=config.intensity_weight,
+        temperature=config.temperature,
+        style_taps=config.style_taps,
+        content_taps=config.content_taps,
+        distance=config.distance,
+        quantile_count=config.quantile_count,
+        softmax=config.softmax,
     )
     if config.reduce > 1 and config.parametrisation == "pixels":
         raise ValueError("reduce works with the intensity map only: free pixels need the full image")

@@ -69,6 +69,8 @@ class DenoiserRow:
     """It lowers the error on a noisy phantom."""
     size: int = 64
     """Side of the test images; small where the denoiser is slow."""
+    constants: float = 1e-5
+    """How far it may move a constant image; what is learned keeps constants only nearly."""
 
 
 def _host_blur(x, sigma):
@@ -84,6 +86,8 @@ DENOISERS = [
     pytest.param(DenoiserRow(denoise.NonLocalMeans), id="NonLocalMeans"),
     pytest.param(DenoiserRow(lambda: denoise.NonLocalMeans(patch_size=3, patch_distance=3)), id="NonLocalMeans small"),
     pytest.param(DenoiserRow(lambda: denoise.Host(_host_blur)), id="Host"),
+    pytest.param(DenoiserRow(denoise.dncnn, size=32, constants=0.02), id="DnCNN"),
+    pytest.param(DenoiserRow(lambda: denoise.dncnn("blind"), size=32, constants=0.02), id="DnCNN blind"),
 ]
 
 

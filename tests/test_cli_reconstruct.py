@@ -1,3 +1,6 @@
+import argparse
+import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -61,7 +64,8 @@ def solver(monkeypatch):
         fake = FakeSolver(**options)
         presets = types.SimpleNamespace(
             get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast"),
-            load=lambda path: types.SimpleNamespace(name=path.read_text(), crop=False),
+            for_extractor=lambda config, name: types.SimpleNamespace(**vars(config), extractor=name),
+            load=lambda path, extractor: types.SimpleNamespace(name=path.read_text(), crop=False),
             to_dict=vars,
         )
         for name, module in (("api", fake), ("presets", presets)):
@@ -156,13 +160,29 @@ def test_config_file(scans, capsys, solver, monkeypatch):
     assert main([*ARGV, "--config", "c.toml"]) == 0
     assert read_json("out.json")["Config"]["name"] == "mine"
 
-    def fail(path):
+    def fail(path, extractor):
         raise ValueError("unknown setting 'mew'")
 
     monkeypatch.setattr(rnst_jax.presets, "load", fail)
     os.remove("out.nii.gz")
     os.remove("out.json")
     refused(capsys, [*ARGV, "--config", "c.toml"], 3, "c.toml", "unknown setting 'mew'", "compare it with a preset")
+
+
+def test_the_extractor_brings_its_taps_unless_the_file_names_them(tmp_path):
+    presets = importlib.import_module("rnst_jax.presets")
+    args = argparse.Namespace(config=None, preset="fast", extractor="resnet50")
+    expected = presets.for_extractor(presets.get("fast"), "resnet50")
+    assert command._config(args)[0] == expected
+    assert expected.content_taps == ("layer1",)
+    args.config = tmp_path / "c.toml"
+    args.config.write_text('preset = "fast"\ncontent_taps = ["layer2"]\n')
+    assert command._config(args)[0] == dataclasses.replace(expected, content_taps=("layer2",))
+
+
+def test_every_extractor_has_style_defaults():
+    defaults = importlib.import_module("rnst_jax.style.defaults")
+    assert list(command.EXTRACTORS) == list(defaults._DEFAULTS)
 
 
 def test_some_slices_non_finite(scans, capsys, solver):

@@ -88,8 +88,21 @@ def test_upstream_images_come_from_the_phantom():
     np.testing.assert_allclose(style, file["style"], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "limit"), [("vgg16_taps.npz", 1_500_000), ("upstream.npz", 500_000), ("extractor_taps.npz", 400_000)]
-)
+def test_dncnn():
+    file = load("dncnn.npz")
+    outputs = {"conditioned/0.02", "conditioned/0.1", "conditioned/0.2", "blind/0.1", "blind/0.05"}
+    assert file.keys() == outputs | {"image"}
+    for value in file.values():
+        assert value.shape == (26, 21)
+        assert value.dtype == np.float32
+        assert np.isfinite(value).all()
+    for key in outputs:
+        assert 0.01 < np.abs(file[key] - file["image"]).max() < 0.5, key
+
+
+SIZES = {"vgg16_taps": 1_500_000, "upstream": 500_000, "extractor_taps": 400_000, "dncnn": 60_000}
+
+
+@pytest.mark.parametrize(("name", "limit"), SIZES.items())
 def test_golden_files_are_small(name, limit):
-    assert (GOLDEN / name).stat().st_size < limit
+    assert (GOLDEN / f"{name}.npz").stat().st_size < limit

@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
+import typing
 
 import pytest
 
-from rnst_jax import presets
+from rnst_jax import presets, ranges
 from rnst_jax.presets import Config
 from rnst_jax.solvers import Rnst
 from rnst_jax.style import Adam, IntensityMap, OptaxLbfgs, Pixels, TorchLbfgs
@@ -56,11 +57,63 @@ def test_an_integer_is_a_number(tmp_path):
         ("denoiser = 3", ValueError, "denoiser must be str, not 3"),
         ("depths = 40", ValueError, "depths must be tuple, not 40"),
         ('style_taps = "conv1_1"', ValueError, "style_taps must be tuple, not 'conv1_1'"),
+        ("mu = 0", ValueError, "mu must be above 0, not 0.0"),
+        ("temperature = -1.0", ValueError, "temperature must be above 0, not -1.0"),
+        ("lam = -0.5", ValueError, "lam must be 0 or more, not -0.5"),
+        ("lam = nan", ValueError, "lam must be finite, not nan"),
+        ("alpha = inf", ValueError, "alpha must be finite, not inf"),
+        ("steps = 0", ValueError, "steps must be 1 or more, not 0"),
+        ("knots = 1", ValueError, "knots must be 2 or more, not 1"),
+        ("depths = [40, 0]", ValueError, "depths must be 1 or more, not 0"),
+        ("depths = [40, 1.5]", ValueError, "depths must be a list of int, not of 1.5"),
+        ("factors = [true]", ValueError, "factors must be a list of int, not of True"),
+        ("depths = []", ValueError, "depths must not be empty"),
+        ('style_taps = ["conv1_1", 3]', ValueError, "style_taps must be a list of str, not of 3"),
+        (
+            'denoiser = "magic"',
+            ValueError,
+            "denoiser must be one of nlm, tv, gaussian, identity, dncnn, bm3d, not 'magic'",
+        ),
+        ('distance = "l3"', ValueError, "distance must be one of l1, l2, not 'l3'"),
+        ("channels = 2", ValueError, "channels must be one of 1, 3, not 2"),
     ],
 )
 def test_bad_files(tmp_path, text, error, words):
     with pytest.raises(error, match=re.escape(words)):
         presets.load(write(tmp_path, text))
+
+
+def test_every_number_has_a_range():
+    numbers = {
+        field.name
+        for field in dataclasses.fields(Config)
+        if field.type in (int, float) or str(field.type) == "tuple[int, ...]"
+    }
+    assert numbers == set(ranges.LEAST) | set(ranges.POSITIVE)
+    assert not set(ranges.LEAST) & set(ranges.POSITIVE)
+
+
+def test_the_choices_of_denoisers_are_those_that_exist():
+    assert set(typing.get_args(typing.get_type_hints(Config)["denoiser"])) == set(presets._DENOISERS)
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_for_extractor(name):
+    config = presets.get(name)
+    ranges.check(config)
+    assert presets.for_extractor(config, "vgg16") == config
+    found = presets.for_extractor(config, "resnet101")
+    expected = {"style_taps": ("relu1", "layer1", "layer2", "layer3"), "content_taps": ("layer1",), "softmax": True}
+    assert found == dataclasses.replace(config, style_weight=10 * config.style_weight, **expected)
+    with pytest.raises(ValueError, match="no style defaults for the extractor 'alexnet'"):
+        presets.for_extractor(config, "alexnet")
+
+
+def test_a_file_overrides_the_extractors_defaults(tmp_path):
+    path = write(tmp_path, 'style_taps = ["layer2"]\nstyle_weight = 7.0\n')
+    expected = presets.for_extractor(presets.get("balanced"), "resnet18")
+    found = presets.load(path, "resnet18")
+    assert found == dataclasses.replace(expected, style_taps=("layer2",), style_weight=7.0)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +144,16 @@ def test_settings_reach_the_solver(name):
     for field in dataclasses.fields(Config):
         if field.name in {f.name for f in dataclasses.fields(Rnst)}:
             assert getattr(solver, field.name) == getattr(config, field.name), field.name
-    for name_ in ("style_weight", "content_weight", "smoothing", "style_taps", "content_taps", "distance"):
+    for name_ in (
+        "style_weight",
+        "content_weight",
+        "smoothing",
+        "style_taps",
+        "content_taps",
+        "distance",
+        "softmax",
+        "temperature",
+    ):
         assert getattr(solver.style.loss, name_) == getattr(config, name_)
     assert solver.denoised.factor == config.sigma_factor
     assert solver.style.reduce == config.reduce

@@ -83,7 +83,7 @@ class TestDenoisers:
 
     def test_keeps_constants(self, row):
         flat = np.full((row.size, row.size), 0.37, np.float32)
-        np.testing.assert_allclose(jax.jit(apply)(row.make(), flat, SIGMA), flat, atol=1e-5)
+        np.testing.assert_allclose(jax.jit(apply)(row.make(), flat, SIGMA), flat, atol=row.constants)
 
     @pytest.mark.parametrize("sigma", [1e-6, 0.0])
     def test_no_noise_no_change(self, row, sigma):

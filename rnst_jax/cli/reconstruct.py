@@ -17,7 +17,17 @@ from rnst_jax.io.planes import PLANES
 from rnst_jax.io.prepare import Case, prepare
 
 PRESETS = ("fast", "balanced", "paper", "upstream")
-EXTRACTORS = ("vgg16",)
+EXTRACTORS = (
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+)
 DEVICES = ("cpu", "gpu", "tpu")
 
 
@@ -38,8 +48,13 @@ def add_parser(subparsers: Any) -> None:
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--preset", choices=PRESETS, default="balanced", help="settings (default: %(default)s)")
     settings.add_argument("--config", type=pathlib.Path, metavar="F.toml", help="settings from a file")
-    add("--extractor", choices=EXTRACTORS, default="vgg16", help="feature network (default: %(default)s)")
-    add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one)")
+    add(
+        "--extractor",
+        choices=EXTRACTORS,
+        default="vgg16",
+        help="feature network; with its own taps, unless --config names them (default: %(default)s)",
+    )
+    add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one, if any)")
     add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
     add("--slices", type=_range, default=(None, None), metavar="A:B", help="slices A to B-1 of the file, from 0")
     add("--chunk", type=_chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
@@ -169,14 +184,14 @@ def check(args: argparse.Namespace) -> pathlib.Path:
 
 
 def _config(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The preset's frozen config, and the same as a dict."""
+    """The settings for the extractor as a frozen config, and the same as a dict."""
     from rnst_jax import presets
 
     if not args.config:
-        config = presets.get(args.preset)
+        config = presets.for_extractor(presets.get(args.preset), args.extractor)
     else:
         try:
-            config = presets.load(args.config)
+            config = presets.load(args.config, args.extractor)
         except (ValueError, TypeError, KeyError) as error:  # a TOML syntax error is a ValueError
             raise RefusedInput(f"{args.config}: {error}; compare it with a preset written by rnst") from error
     return config, presets.to_dict(config)

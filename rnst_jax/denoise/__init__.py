@@ -1,6 +1,7 @@
 """Denoisers D(x, sigma) and blind estimates of the noise."""
 
 from rnst_jax.denoise.bm3d import bm3d
+from rnst_jax.denoise.dncnn import DnCNN, dncnn
 from rnst_jax.denoise.gaussian import Gaussian
 from rnst_jax.denoise.host import Host
 from rnst_jax.denoise.identity import Identity
@@ -9,12 +10,14 @@ from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigm
 from rnst_jax.denoise.tv import TotalVariation
 
 __all__ = [
+    "DnCNN",
     "Gaussian",
     "Host",
     "Identity",
     "NonLocalMeans",
     "TotalVariation",
     "bm3d",
+    "dncnn",
     "estimate_noise",
     "estimate_sigma",
     "estimate_sigma_background",

@@ -1,14 +1,16 @@
 """The style engine: losses on features and the inner optimisation."""
 
+from rnst_jax.style.defaults import Defaults, defaults
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.lbfgs import torch_lbfgs
-from rnst_jax.style.losses import StyleLoss, Targets, gram
+from rnst_jax.style.losses import StyleLoss, Targets, gram, smooth_activations
 from rnst_jax.style.multiscale import multiscale
 from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
 from rnst_jax.style.parametrise import IntensityMap, Parametrisation, Pixels
 
 __all__ = [
     "Adam",
+    "Defaults",
     "IntensityMap",
     "OptaxLbfgs",
     "Optimiser",
@@ -17,8 +19,10 @@ __all__ = [
     "StyleLoss",
     "Targets",
     "TorchLbfgs",
+    "defaults",
     "gram",
     "minimise",
     "multiscale",
+    "smooth_activations",
     "torch_lbfgs",
 ]

@@ -53,6 +53,41 @@ def quantiles(image: Image, mask: Image | None, count: int) -> Float[Array, " co
     return (1 - share) * ordered[lower] + share * ordered[jnp.minimum(lower + 1, last)]
 
 
+def smooth_activations(
+    features: Float[Array, "h w c"], temperature: Scalar = 1.0, mask: Float[Array, "h w"] | None = None
+) -> Float[Array, "h w c"]:
+    """The softmax S_pc = exp(F_pc / t) / mean(exp(F / t)) over all positions and channels of a tap at once.
+
+    Residual networks have a few very large activations, which alone would decide a Gram matrix; the softmax raises
+    their entropy. The authors' code divides by the sum. The mean in its place, so that S has mean 1 and no loss
+    depends on the size of the image, is this project's choice, and so is the mask, which weights the mean.
+
+    Args:
+        features: features F of one image at one tap.
+        temperature: t, positive; larger is smoother. At t towards infinity S = 1.
+        mask: weights in [0, 1] of the pixels. Those of weight 0 do not count: give the same mask to `gram`.
+
+    Returns:
+        S, float32 or wider.
+
+    Source: Wang, Li and Vasconcelos, Rethinking and improving the robustness of image style transfer, CVPR 2021
+    (SWAG), and the code published with it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> smooth_activations(jnp.array([[[0.0, jnp.log(3.0)]]])).round(4).tolist()
+        [[[0.5, 1.5]]]
+    """
+    f = features.astype(jnp.promote_types(features.dtype, jnp.float32)) / temperature
+    weights = jnp.ones((*f.shape[:2], 1), f.dtype) if mask is None else mask[..., None].astype(f.dtype)
+    top = jax.lax.stop_gradient(jnp.max(jnp.where(weights > 0, f, -jnp.inf)))
+    # Positions that do not count are capped, lest they overflow; they are not cut out, lest a NaN there be lost.
+    excess = f - top
+    e = jnp.exp(jnp.where(excess > 0, 0, excess))
+    count = f.shape[-1] * jnp.maximum(weights.sum(), 1e-6)
+    return e * count / jnp.maximum(jnp.sum(weights * e), 1e-30)
+
+
 def absolute(d: Array, smoothing: Scalar) -> Array:
     """The smoothed absolute value sqrt(d^2 + s^2) - s; |d| for s = 0, with derivative 0 at d = 0."""
     s = jnp.maximum(smoothing, 1e-12)
@@ -65,7 +100,7 @@ class Targets:
 
     Attributes:
         grams: (C, C) Gram matrix of the style image per style tap.
-        content: (h, w, C) features of the content image per content tap.
+        content: (h, w, C) features of the content image per content tap, smoothed if the loss smooths them.
         masks: the content's head mask at each style tap's resolution, or None for whole-slice statistics.
         quantiles: of the style's intensities inside its mask.
         mask: the content's head mask, or None.
@@ -84,17 +119,20 @@ class StyleLoss:
 
     G is `gram`, F are features, Q are `quantiles` of the intensities (their mean difference is the 1-Wasserstein
     distance of the two distributions). |.| is `absolute` (``distance="l1"``, the published choice) or the square
-    (``"l2"``).
+    (``"l2"``). With ``softmax``, F are `smooth_activations` of the features: inside the mask for the Gram term, over
+    the whole image for the content term.
 
     Attributes:
         style_weight: a, weight of the Gram term (published: 5000).
         content_weight: b, weight of the content term (published: 1).
         smoothing: smoothing of |.| relative to the mean magnitude of each target; 0 is the published loss.
         intensity_weight: c, weight of the intensity distribution.
+        temperature: of the softmax; without effect if there is none.
         style_taps: taps of the Gram term, static.
         content_taps: taps of the content term, static.
         distance: ``"l1"`` or ``"l2"``, static.
         quantile_count: quantiles in the intensity term, static; 0 leaves the term out, as the published loss does.
+        softmax: smooth the activations, which residual networks need, static.
 
     Source: Gatys, Ecker and Bethge, CVPR 2016, with the taps and distances of the published RNST.
 
@@ -110,10 +148,12 @@ class StyleLoss:
     content_weight: Scalar = 1.0
     smoothing: Scalar = 0.0
     intensity_weight: Scalar = 0.0
+    temperature: Scalar = 1.0
     style_taps: tuple[str, ...] = jax.tree.static(default=VGG_STYLE_TAPS)
     content_taps: tuple[str, ...] = jax.tree.static(default=VGG_CONTENT_TAPS)
     distance: str = jax.tree.static(default="l1")
     quantile_count: int = jax.tree.static(default=0)
+    softmax: bool = jax.tree.static(default=False)
 
     def targets(
         self,
@@ -127,12 +167,13 @@ class StyleLoss:
         style_features = _features(extractor, style, self.style_taps)
         content_features = _features(extractor, content, self.content_taps)
         grams = {
-            tap: gram(f, None if style_mask is None else _resize(style_mask, f.shape[:2]))
+            tap: self._gram(f, None if style_mask is None else _resize(style_mask, f.shape[:2]))
             for tap, f in style_features.items()
         }
         shapes = jax.eval_shape(lambda x: _features(extractor, x, self.style_taps), content)
         masks = None if mask is None else {tap: _resize(mask, f.shape[:2]) for tap, f in shapes.items()}
-        return Targets(grams, content_features, masks, self._quantiles(style, style_mask), mask)
+        smoothed = {tap: self._smooth(f) for tap, f in content_features.items()}
+        return Targets(grams, smoothed, masks, self._quantiles(style, style_mask), mask)
 
     def __call__(self, extractor: Extractor, x: Array, targets: Targets) -> Float[Array, ""]:
         """The loss of an image (H, W) or (H, W, 3) in [0, 1]."""
@@ -140,15 +181,21 @@ class StyleLoss:
         masks = targets.masks or dict.fromkeys(self.style_taps)
         loss = jnp.zeros(())
         for tap in self.style_taps:
-            difference = gram(features[tap], masks[tap]) - targets.grams[tap]
+            difference = self._gram(features[tap], masks[tap]) - targets.grams[tap]
             loss += self.style_weight * self._distance(difference, targets.grams[tap])
         for tap in self.content_taps:
-            difference = features[tap] - targets.content[tap]
+            difference = self._smooth(features[tap]) - targets.content[tap]
             loss += self.content_weight * self._distance(difference, targets.content[tap])
         if self.quantile_count:
             difference = self._quantiles(x, targets.mask) - targets.quantiles
             loss += self.intensity_weight * self._distance(difference, targets.quantiles)
         return loss
+
+    def _smooth(self, features: Array, mask: Array | None = None) -> Array:
+        return smooth_activations(features, self.temperature, mask) if self.softmax else features
+
+    def _gram(self, features: Array, mask: Array | None) -> Array:
+        return gram(self._smooth(features, mask), mask)
 
     def _quantiles(self, x: Array, mask: Image | None) -> Array:
         return quantiles(x, mask, self.quantile_count) if self.quantile_count else jnp.zeros(0)

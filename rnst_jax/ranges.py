@@ -1,0 +1,69 @@
+"""Which values a setting may have, as data, and the check of a whole config."""
+
+import dataclasses
+import math
+import typing
+from typing import Any
+
+LEAST: dict[str, float] = {
+    "steps": 1,
+    "alpha": 0,
+    "beta": 0,
+    "lam": 0,
+    "depths": 1,
+    "candidates": 1,
+    "refine": 0,
+    "knots": 2,
+    "stiffness": 0,
+    "style_weight": 0,
+    "content_weight": 0,
+    "smoothing": 0,
+    "intensity_weight": 0,
+    "quantile_count": 0,
+    "factors": 1,
+    "history": 1,
+    "sigma_factor": 0,
+    "reduce": 1,
+}
+"""The smallest value of a number, or of every number in a list."""
+
+POSITIVE = ("mu", "temperature", "learning_rate")
+"""Numbers that must be above 0."""
+
+FILLED = ("depths",)
+"""Lists that must not be empty."""
+
+
+def check(config: Any) -> None:
+    """Check the settings of a config, a dataclass instance, for range, choice and the types of list elements.
+
+    Choices are those of the field's ``Literal`` annotation, element types those of ``tuple[T, ...]``, ranges those of
+    this module. Numbers must be finite and known: a config of tracers cannot be checked.
+
+    Raises:
+        ValueError: names the setting, what it must be and its value.
+
+    Example:
+        >>> from rnst_jax import presets
+        >>> check(dataclasses.replace(presets.get("fast"), mu=-1.0))
+        Traceback (most recent call last):
+        ValueError: mu must be above 0, not -1.0
+    """
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        kind, arguments = typing.get_origin(hints[name]), typing.get_args(hints[name])
+        if kind is typing.Literal and value not in arguments:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+        if kind is tuple:
+            if wrong := [item for item in value if type(item) is not arguments[0]]:
+                raise ValueError(f"{name} must be a list of {arguments[0].__name__}, not of {wrong[0]!r}")
+            if name in FILLED and not value:
+                raise ValueError(f"{name} must not be empty")
+        for number in value if kind is tuple else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{name} must be finite, not {number}")
+            if name in LEAST and number < LEAST[name]:
+                raise ValueError(f"{name} must be {LEAST[name]} or more, not {number}")
+            if name in POSITIVE and number <= 0:
+                raise ValueError(f"{name} must be above 0, not {number}")
