@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnst_jax.features import weights
-from rnst_jax.features.vgg import convolve
+from rnst_jax.features.layers import convolve
 from rnst_jax.types import Image, Scalar, pytree
 
 DEPTH, WIDTH = 17, 64
