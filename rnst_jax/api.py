@@ -16,6 +16,7 @@ from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
+from rnst_jax.scalp import scalp_weight, shows_scalp
 from rnst_jax.solvers import Solver, drive
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
@@ -72,6 +73,7 @@ def compile(
     extractor: Extractor | None = None,
     mask: Batch | np.ndarray | None = None,
     style_mask: Batch | np.ndarray | None = None,
+    scalp: Batch | np.ndarray | None = None,
     sigma: Array | np.ndarray | float | None = None,
     x0: Batch | np.ndarray | None = None,
     tol: Scalar | None = None,
@@ -92,6 +94,7 @@ def compile(
     elif mask is None:
         raise ValueError("give the head mask: with a forward model it cannot be found from y")
     masks = _masks("mask", y, mask)
+    masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
     if sigma is None:
@@ -103,6 +106,7 @@ def compile(
         mask=masks if config.masked else None,
         style_mask=style_masks if config.masked else None,
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
+        gain=_gain(config, masks, style, style_masks, scalp) if config.masked else None,
         x0=None if x0 is None else _images("x0", x0),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
     )
@@ -127,6 +131,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
         mask: (B, H, W), 1 inside the head; found by `rnst_jax.mask.head_mask` by default.
         style_mask: the same for the style.
+        scalp: (B, H, W) weights in [0, 1], where the preset's ``fat_gain`` applies; by default
+            `rnst_jax.scalp.scalp_weight` of the mask if the style `rnst_jax.scalp.shows_scalp`, else nowhere. Give
+            zeros for a content that is a brain without its scalp.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
@@ -136,7 +143,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         progress: called as ``progress(evaluations, loss)`` from the running computation, from any thread.
 
     Returns:
-        A `Result` with a leading batch axis; images in [0, 1], air at 0 where the preset is masked.
+        A `Result` with a leading batch axis; images in [0, 1], the scalp up to ``fat_gain``; air at 0 where the preset
+        is masked.
 
     Raises:
         ValueError: a shape or a setting does not fit, or a head cannot be found.
@@ -160,6 +168,7 @@ class _Batch:
     mask: Array | None
     style_mask: Array | None
     sigma: Array
+    gain: Array | None
     x0: Array | None
     key: Array
 
@@ -169,7 +178,9 @@ def _solve_batch(batch: _Batch, physics: Any, solver: Any, tol: Scalar | None, *
     def one(case: _Batch) -> Result:
         problem = Problem(case.y, case.style, case.mask, case.style_mask, physics, case.sigma)
         result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
-        return result if case.mask is None else dataclasses.replace(result, image=result.image * case.mask)
+        if case.mask is None or case.gain is None:
+            return result
+        return dataclasses.replace(result, image=result.image * case.mask * case.gain)
 
     return jax.lax.map(one, batch, batch_size=chunk)
 
@@ -191,6 +202,17 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
     if not found.any(axis=(1, 2)).all():
         raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
     return jnp.asarray(found, jnp.float32)
+
+
+def _gain(config: Config, masks: Array, style: Array, style_masks: Array, scalp: Any) -> Array:
+    """What the reconstructed images are multiplied by."""
+    if scalp is not None:
+        weight = _images("scalp", scalp)
+    elif config.fat_gain != 1 and shows_scalp(np.asarray(style), np.asarray(style_masks)):
+        weight = jnp.stack([scalp_weight(mask) for mask in np.asarray(masks)])
+    else:
+        weight = jnp.zeros_like(masks)
+    return jnp.broadcast_to(1 + (config.fat_gain - 1) * weight, masks.shape)
 
 
 def _chunk(config: Config, shape: tuple[int, ...]) -> int:

@@ -46,6 +46,8 @@ class Config:
         temperature: of that softmax.
         distance: ``"l1"`` or ``"l2"``.
         masked: Grams over the head only, and air set to zero.
+        fat_gain: by how much the scalp, if the style shows one, is brighter against the brain than at low field; see
+            `rnst_jax.scalp`. Needs ``masked``.
         content_from: content target, ``"input"`` or ``"denoised"``.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
@@ -90,6 +92,7 @@ class Config:
     temperature: float = 1.0
     distance: Literal["l1", "l2"] = "l1"
     masked: bool = True
+    fat_gain: float = 1.3
     content_from: Literal["input", "denoised"] = "denoised"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
@@ -120,6 +123,7 @@ _PUBLISHED = Config(
     intensity_weight=0.0,
     quantile_count=0,
     masked=False,
+    fat_gain=1.0,
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,

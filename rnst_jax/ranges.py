@@ -27,7 +27,7 @@ LEAST: dict[str, float] = {
 }
 """The smallest value of a number, or of every number in a list."""
 
-POSITIVE = ("mu", "temperature", "learning_rate")
+POSITIVE = ("mu", "fat_gain", "temperature", "learning_rate")
 """Numbers that must be above 0."""
 
 FILLED = ("depths",)

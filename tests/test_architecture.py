@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "ranges", "linalg", "filters", "mask", "metrics")
+LEAVES = ("version", "types", "ranges", "linalg", "filters", "mask", "scalp", "metrics")
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
@@ -22,6 +22,7 @@ ALLOWED = {
     "linalg": ("types",),
     "filters": ("types",),
     "mask": ("types", "filters"),
+    "scalp": ("types",),
     "metrics": ("types", "filters"),
     "simulate": ("types", "linalg", "filters", "mask"),
     "physics": ("types", "linalg", "filters", "mask"),
@@ -31,7 +32,19 @@ ALLOWED = {
     "priors": ("types", "linalg", "denoise", "features", "style", "physics"),
     "solvers": ("types", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
-    "api": ("types", "linalg", "mask", "denoise", "features", "style", "physics", "priors", "solvers", "presets"),
+    "api": (
+        "types",
+        "linalg",
+        "mask",
+        "scalp",
+        "denoise",
+        "features",
+        "style",
+        "physics",
+        "priors",
+        "solvers",
+        "presets",
+    ),
     "parallel": ("types", "api"),
 }
 """Which rooms a room may import; whatever is not here (io, report, cli) may import all of these."""

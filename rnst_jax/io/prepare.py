@@ -64,6 +64,11 @@ class Case:
         """The batch in the content's units, for what needs air as it was measured."""
         return self.stack[self.heads]
 
+    @property
+    def stripped(self) -> bool:
+        """Whether air was set to zero in the file, as tools do that cut the brain out of the head."""
+        return bool(np.mean(self.raw[self.mask == 0] == 0) > 0.5)
+
     def crop(self, batch: np.ndarray) -> np.ndarray:
         """A batch cut to the box of all heads of the content scan, the same whichever slices were asked for."""
         return _cut(batch, self.heads_box)
