@@ -1,0 +1,236 @@
+"""Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
+
+    python benchmarks/evaluate.py [--sets real simulated] [--rows TEXT ...] [--output benchmarks/results/evaluate.json]
+
+Real: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject. Simulated: the
+MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by `rnst_jax.simulate.degrade` with noise
+of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the same plane, 16 mm away.
+
+Every row gets the same slice, style, masks and noise estimate (not the truth), and is scored slice by slice against a
+reference that none of them sees. The differences to the input, and of ``balanced`` to the best baseline, come with 95 %
+intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000 draws.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import common
+import jax
+import jax.numpy as jnp
+import numpy as np
+from nilearn.datasets import load_mni152_template
+from skimage.exposure import match_histograms
+from skimage.restoration import denoise_nl_means, denoise_wavelet
+
+import rnst_jax as rnst
+from rnst_jax import api
+from rnst_jax.denoise import estimate_noise
+from rnst_jax.io import nifti
+from rnst_jax.io.planes import to_slices
+from rnst_jax.io.prepare import prepare
+from rnst_jax.mask import head_mask
+from rnst_jax.metrics import head_scores, minmax_scores
+from rnst_jax.simulate import degrade
+
+METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
+NOISE = (5, 10, 15, 20, 25)
+PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
+"""Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
+
+
+class Group(NamedTuple):
+    """Slices of one size that are reconstructed together."""
+
+    name: dict[str, Any]
+    y: np.ndarray
+    style: np.ndarray
+    mask: np.ndarray
+    style_mask: np.ndarray
+    sigma: np.ndarray
+    reference: np.ndarray
+    reference_mask: np.ndarray
+
+
+def real(data: pathlib.Path) -> list[Group]:
+    """The real pairs, prepared as the command line prepares them, cropped to the boxes of the heads."""
+    groups = []
+    for contrast in ("T1w", "T2w"):
+        for subject, style in common.STYLES.items():
+            content = data / subject / f"{subject}_acq-0p055T_{contrast}.nii.gz"
+            case = prepare(content, data / style / f"{style}_acq-3T_{contrast}.nii.gz")
+            registered = nifti.read(data / subject / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
+            reference = to_slices(registered, case.slices.plane).stack
+            sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
+            sigma = np.asarray(sigma) / (case.scaling.hi - case.scaling.lo)
+            masks = np.stack([head_mask(r) for r in reference])
+            name = {"set": "real", "subject": subject, "contrast": contrast, "noise": None, "plane": "axial"}
+            groups.append(Group(name, case.y, case.style, case.mask, case.style_mask, sigma, reference, masks))
+    return groups
+
+
+def simulated() -> list[Group]:
+    """The simulated pairs, one group per plane and noise level."""
+    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
+    groups = []
+    for plane, (axis, positions) in PLANES.items():
+        clean, style = (
+            np.stack([np.rot90(np.take(template, p + shift, axis)) for p in positions]) for shift in (0, 16)
+        )
+        masks, style_masks = (np.stack([head_mask(x) for x in stack]) for stack in (clean, style))
+        for noise in NOISE:
+            keys = jax.random.split(jax.random.key(noise), len(clean))
+            y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
+            y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
+            found = np.stack([head_mask(x) for x in y]).astype(np.float32)
+            sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
+            name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            groups.append(Group(name, y, style, found, style_masks.astype(np.float32), sigma, clean, masks))
+    return groups
+
+
+def match(x: np.ndarray, mask: np.ndarray, style: np.ndarray, style_mask: np.ndarray) -> np.ndarray:
+    """Intensities inside the head matched to those inside the style's head; air black."""
+    out = np.zeros_like(x)
+    out[mask > 0] = match_histograms(x[mask > 0], style[style_mask > 0])
+    return out
+
+
+def slice_by_slice(function: Callable[..., np.ndarray]) -> Callable[[Group], np.ndarray]:
+    """A row from a function of one slice: image, sigma, mask, style, style mask."""
+
+    def row(g: Group) -> np.ndarray:
+        return np.stack([function(*each) for each in zip(g.y, g.sigma, g.mask, g.style, g.style_mask, strict=True)])
+
+    return row
+
+
+def nlm(y: np.ndarray, sigma: float, *_: Any) -> np.ndarray:
+    return denoise_nl_means(y, h=0.8 * float(sigma), sigma=float(sigma), patch_size=5, patch_distance=6)
+
+
+def wavelet(y: np.ndarray, sigma: float, *_: Any) -> np.ndarray:
+    return denoise_wavelet(y, sigma=float(sigma), wavelet="sym4", method="BayesShrink", mode="soft")
+
+
+def bm3d(y: np.ndarray, sigma: float, *_: Any) -> np.ndarray:
+    from bm3d import bm3d as package  # non-commercial licence; the row is left out where it is not installed
+
+    return np.asarray(package(y, sigma_psd=float(sigma)))
+
+
+def preset(config: rnst.presets.Config) -> Callable[[Group], np.ndarray]:
+    """A row from one of our configs."""
+
+    def row(g: Group) -> np.ndarray:
+        options = {"mask": g.mask, "style_mask": g.style_mask, "sigma": g.sigma, "preset": config}
+        return np.asarray(api.reconstruct(g.y, g.style, **options).image)
+
+    return row
+
+
+def rows() -> dict[str, Callable[[Group], np.ndarray]]:
+    """All rows by name."""
+    balanced = rnst.presets.get("balanced")
+    pixels = dataclasses.replace(
+        balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, fat_gain=1.0, learning_rate=0.005,
+        factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
+    )  # fmt: skip
+    return {
+        "input": lambda g: g.y,
+        "NLM": slice_by_slice(nlm),
+        "BM3D (package)": slice_by_slice(bm3d),
+        "wavelet": slice_by_slice(wavelet),
+        "histogram match": slice_by_slice(lambda y, _, mask, style, style_mask: match_histograms(y, style)),
+        "NLM, masked match": slice_by_slice(lambda y, sigma, *rest: match(nlm(y, sigma) * rest[0], *rest)),
+        "style transfer without RED": preset(pixels),
+        "RED without style": preset(dataclasses.replace(balanced, beta=0.0, lam=1.0, fat_gain=1.0)),
+        "fast": preset(rnst.presets.get("fast")),
+        "balanced": preset(balanced),
+    }
+
+
+BASELINES = ("NLM", "BM3D (package)", "wavelet", "histogram match", "NLM, masked match")
+
+
+def score(g: Group, images: np.ndarray) -> list[dict[str, float]]:
+    """The five scores of every slice."""
+    found = []
+    for reference, image, mask in zip(g.reference, images, g.reference_mask, strict=True):
+        reference, image = jnp.asarray(reference, jnp.float32), jnp.asarray(image, jnp.float32)
+        scores = minmax_scores(reference, image) | head_scores(reference, image, jnp.asarray(mask))
+        found.append({metric: round(float(scores[metric]), 5) for metric in METRICS})
+    return found
+
+
+def interval(differences: dict[Any, list[float]], draws: int = 10_000) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of paired differences; whole units (subjects, slices) are drawn."""
+    means = np.array([np.mean(values) for values in differences.values()])
+    picks = np.random.default_rng(0).integers(len(means), size=(draws, len(means)))
+    low, high = np.percentile(means[picks].mean(axis=1), (2.5, 97.5))
+    return round(float(low), 4), round(float(high), 4)
+
+
+def summary(cells: list[dict], kind: str, contrast: str) -> str:
+    """Means of one set as a table, with the interval of balanced against the best baseline of each metric."""
+    chosen = [c for c in cells if c["set"] == kind and c["contrast"] == contrast]
+    names = list(dict.fromkeys(c["row"] for c in chosen))
+
+    def values(row: str, metric: str) -> dict[Any, list[float]]:
+        units: dict[Any, list[float]] = {}
+        for c in chosen:
+            if c["row"] == row:
+                for k, scores in enumerate(c["scores"]):
+                    unit = c["subject"] if kind == "real" else (c["plane"], c["noise"], k)
+                    units.setdefault(unit, []).append(scores[metric])
+        return units
+
+    def mean(row: str, metric: str) -> float:
+        return float(np.mean([np.mean(v) for v in values(row, metric).values()]))
+
+    lines = [[row, *(round(mean(row, m), 4) for m in METRICS)] for row in names]
+    present = [row for row in BASELINES if row in names]
+    if "balanced" in names and present:
+        line = ["balanced - best baseline"]
+        for metric in METRICS:
+            best = (min if metric == "head_hfen" else max)(present, key=lambda row, m=metric: mean(row, m))
+            ours, theirs = values("balanced", metric), values(best, metric)
+            low, high = interval({u: list(np.subtract(ours[u], theirs[u])) for u in ours})
+            line.append(f"{mean('balanced', metric) - mean(best, metric):+.3f} ({low:+.3f} to {high:+.3f})")
+        lines.append(line)
+    return f"\n{kind}, {contrast}\n\n" + common.table(("row", *METRICS), lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Baselines and presets on real and simulated pairs")
+    parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
+    parser.add_argument("--sets", nargs="+", choices=("real", "simulated"), default=["real", "simulated"])
+    parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
+    parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
+    args = parser.parse_args()
+    file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
+    groups = (real(args.data) if "real" in args.sets else []) + (simulated() if "simulated" in args.sets else [])
+    for name, row in rows().items():
+        if args.rows is not None and not any(text in name for text in args.rows):
+            continue
+        for g in groups:
+            start = time.perf_counter()
+            cell = {"row": name, **g.name, "scores": score(g, row(g))}
+            cell["seconds"] = round(time.perf_counter() - start, 2)
+            key = tuple(cell[k] for k in ("row", *g.name))
+            file["cells"] = [c for c in file["cells"] if tuple(c[k] for k in ("row", *g.name)) != key] + [cell]
+        file["environment"] = common.environment()
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(file) + "\n")
+        print(name, flush=True)
+    for kind, contrast in (("real", "T1w"), ("real", "T2w"), ("simulated", "T1w")):
+        if any(c["set"] == kind for c in file["cells"]):
+            print(summary(file["cells"], kind, contrast))
+
+
+if __name__ == "__main__":
+    main()
