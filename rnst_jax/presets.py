@@ -53,8 +53,9 @@ class Config:
         learning_rate: of the optimiser.
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
-        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`), or
-            ``"bm3d"`` if that package is installed.
+        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`),
+            ``"bm3d"`` (`rnst_jax.denoise.Bm3d`), or ``"bm3d-package"`` if the package bm3d is installed.
+        native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise_once: only in the first outer iteration.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
@@ -98,7 +99,8 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d"] = "nlm"
+    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "nlm"
+    native: int = 1
     sigma_factor: float = 1.0
     denoise_once: bool = False
     in_place: bool = False
@@ -143,8 +145,9 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
     "tv": denoise.TotalVariation,
     "gaussian": denoise.Gaussian,
     "identity": denoise.Identity,
-    "bm3d": denoise.bm3d,
     "dncnn": denoise.dncnn,
+    "bm3d": denoise.Bm3d,
+    "bm3d-package": denoise.bm3d_package,
 }
 
 
@@ -259,9 +262,12 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     if config.reduce > 1 and config.parametrisation == "pixels":
         raise ValueError("reduce works with the intensity map only: free pixels need the full image")
     family = families[config.parametrisation]
+    denoiser = _DENOISERS[config.denoiser]()
+    if config.native > 1:
+        denoiser = denoise.AtNativeResolution(denoiser, config.native)
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
-        denoised=Denoised(_DENOISERS[config.denoiser](), config.sigma_factor),
+        denoised=Denoised(denoiser, config.sigma_factor),
         mu=config.mu,
         alpha=config.alpha,
         beta=config.beta,

@@ -22,6 +22,7 @@ LEAST: dict[str, float] = {
     "quantile_count": 0,
     "factors": 1,
     "history": 1,
+    "native": 1,
     "sigma_factor": 0,
     "reduce": 1,
 }

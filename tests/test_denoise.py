@@ -153,28 +153,28 @@ def test_host_is_not_called_on_nan_and_checks_the_shape():
         jax.block_until_ready(denoise.Host(lambda x, s: x[0])(jnp.ones((2, 2)), 0.1))
 
 
-def test_bm3d_under_jit_and_vmap():
+def test_bm3d_package_under_jit_and_vmap():
     # Not a row of the shared table, whose Host row covers the bridge: each call takes a second.
     package = pytest.importorskip("bm3d", reason="the package bm3d (non-commercial licence) is not installed")
     clean = head(32)[0]
     y = noisy(clean, 0.1)
-    (out,) = jax.jit(jax.vmap(denoise.bm3d(), in_axes=(0, None)))(y[None], 0.1)
+    (out,) = jax.jit(jax.vmap(denoise.bm3d_package(), in_axes=(0, None)))(y[None], 0.1)
     np.testing.assert_allclose(out, package.bm3d(y, 0.1), atol=1e-5)
     assert psnr_of(clean, out) > psnr_of(clean, y) + 1
-    assert denoise.bm3d() == denoise.bm3d()
-    np.testing.assert_array_equal(denoise.bm3d()(y, 0.0), y)
+    assert denoise.bm3d_package() == denoise.bm3d_package()
+    np.testing.assert_array_equal(denoise.bm3d_package()(y, 0.0), y)
 
 
-def test_bm3d_without_its_package_names_the_remedy(monkeypatch):
+def test_bm3d_package_without_its_package_names_the_remedy(monkeypatch):
     def missing(name, *args):
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ImportError, match=r"non-commercial use only.*pip install bm3d"):
-        denoise.bm3d()
+        denoise.bm3d_package()
 
 
-def test_bm3d_is_not_imported_by_the_package():
+def test_bm3d_package_is_not_imported_by_the_package():
     code = "import sys, rnst_jax.denoise; sys.exit('bm3d' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

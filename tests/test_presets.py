@@ -63,6 +63,7 @@ def test_an_integer_is_a_number(tmp_path):
         ("lam = nan", ValueError, "lam must be finite, not nan"),
         ("alpha = inf", ValueError, "alpha must be finite, not inf"),
         ("steps = 0", ValueError, "steps must be 1 or more, not 0"),
+        ("native = 0", ValueError, "native must be 1 or more, not 0"),
         ("knots = 1", ValueError, "knots must be 2 or more, not 1"),
         ("depths = [40, 0]", ValueError, "depths must be 1 or more, not 0"),
         ("depths = [40, 1.5]", ValueError, "depths must be a list of int, not of 1.5"),
@@ -72,7 +73,7 @@ def test_an_integer_is_a_number(tmp_path):
         (
             'denoiser = "magic"',
             ValueError,
-            "denoiser must be one of nlm, tv, gaussian, identity, dncnn, bm3d, not 'magic'",
+            "denoiser must be one of nlm, tv, gaussian, identity, dncnn, bm3d, bm3d-package, not 'magic'",
         ),
         ('distance = "l3"', ValueError, "distance must be one of l1, l2, not 'l3'"),
         ("channels = 2", ValueError, "channels must be one of 1, 3, not 2"),

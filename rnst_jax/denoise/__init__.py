@@ -1,22 +1,26 @@
 """Denoisers D(x, sigma) and blind estimates of the noise."""
 
-from rnst_jax.denoise.bm3d import bm3d
+from rnst_jax.denoise.bm3d import Bm3d
+from rnst_jax.denoise.bm3d_package import bm3d_package
 from rnst_jax.denoise.dncnn import DnCNN, dncnn
 from rnst_jax.denoise.gaussian import Gaussian
 from rnst_jax.denoise.host import Host
 from rnst_jax.denoise.identity import Identity
+from rnst_jax.denoise.native import AtNativeResolution
 from rnst_jax.denoise.nlm import NonLocalMeans
 from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigma_background
 from rnst_jax.denoise.tv import TotalVariation
 
 __all__ = [
+    "AtNativeResolution",
+    "Bm3d",
     "DnCNN",
     "Gaussian",
     "Host",
     "Identity",
     "NonLocalMeans",
     "TotalVariation",
-    "bm3d",
+    "bm3d_package",
     "dncnn",
     "estimate_noise",
     "estimate_sigma",

@@ -1,0 +1,65 @@
+"""Denoising at the resolution that a scan was measured with, before it was zero-filled to more pixels."""
+
+import jax
+import jax.numpy as jnp
+
+from rnst_jax.types import Denoiser, Image, Scalar, pytree
+
+
+@pytree
+class AtNativeResolution:
+    """D(x, sigma) = max(U denoiser(C x, sigma), 0): C keeps the low spatial frequencies, U is zero-filling.
+
+    Scanners often fill k-space with zeros, which interpolates the image. Its noise is then correlated, and a denoiser
+    made for white noise takes it for structure. C crops the 2-D Fourier transform to 1 / factor of its size along
+    either axis (rounded up), where the noise is white again; U puts zeros back around it. Both keep mean and
+    amplitude, and so sigma, which zero-filling does not change. Where a cropped size is even, C adds the coefficients
+    at plus and minus its Nyquist frequency, and U gives each a half: C U = 1.
+
+    An image that was zero-filled by factor or more is U C x exactly; others lose what is finer than factor pixels,
+    also at sigma = 0. Values below 0, where U rings, become 0.
+
+    Attributes:
+        denoiser: the D(x, sigma) used in between.
+        factor: of the zero-filling, along both axes (static), 1 or more; the image wraps around at its borders.
+
+    Example:
+        >>> from rnst_jax.denoise.identity import Identity
+        >>> AtNativeResolution(Identity())(jnp.array([[1.0, 3.0, 1.0, 3.0]]), 0.1).round(4).tolist()
+        [[2.0, 2.0, 2.0, 2.0]]
+    """
+
+    denoiser: Denoiser
+    factor: int = jax.tree.static(default=2)
+
+    def __call__(self, x: Image, sigma: Scalar) -> Image:
+        """Denoise one image.
+
+        Args:
+            x: the image, 0 or more but for noise; any real floating dtype, which is also the result's.
+            sigma: in units of x, as the inner denoiser takes it.
+
+        Raises:
+            ValueError: factor is less than 1.
+        """
+        if self.factor < 1:
+            raise ValueError(f"factor must be 1 or more, not {self.factor}")
+        height, width = x.shape
+        small = _resize(_resize(x, -(-height // self.factor), 0), -(-width // self.factor), 1)
+        out = self.denoiser(small, sigma)
+        return jnp.maximum(_resize(_resize(out, height, 0), width, 1), 0)
+
+
+def _resize(x: Image, size: int, axis: int) -> Image:
+    """Crop the Fourier transform along an axis to ``size``, or fill it with zeros."""
+    n = x.shape[axis]
+    if n == size:
+        return x
+    # no transform takes half precision
+    spectrum = jnp.fft.rfft(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=axis)
+    shared = min(n, size)
+    spectrum = jax.lax.slice_in_dim(spectrum, 0, shared // 2 + 1, axis=axis)
+    if shared % 2 == 0:
+        at = (slice(None),) * axis + (shared // 2,)
+        spectrum = spectrum.at[at].set(spectrum[at].real * (2 if size < n else 0.5))
+    return (jnp.fft.irfft(spectrum, size, axis=axis) * (size / n)).astype(x.dtype)

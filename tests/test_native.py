@@ -1,0 +1,65 @@
+"""Denoising at the resolution of the measurement."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+
+from rnst_jax.denoise import AtNativeResolution, Host, Identity, NonLocalMeans, TotalVariation
+
+from .phantoms import head
+
+SHAPES = [(16, 16), (17, 17), (18, 21), (14, 15), (1, 6)]
+
+
+def zero_filled(x, shape):
+    """The image with zeros around its spectrum; a Nyquist coefficient is split between both signs."""
+    for axis in (0, 1):
+        x = scipy.signal.resample(x, shape[axis], axis=axis)
+    return x
+
+
+def image(shape):
+    return 1 + 0.1 * np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_band_limited_images_go_through(shape, factor):
+    small = image([-(-n // factor) for n in shape])
+    x = jnp.asarray(zero_filled(small, shape), jnp.float32)
+    seen = []
+    out = AtNativeResolution(Host(lambda y, sigma: seen.append(y) or y), factor)(x, 0.1)
+    np.testing.assert_allclose(out, x, atol=1e-5)
+    np.testing.assert_allclose(seen[0], small, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_mean_is_kept_and_details_go(shape):
+    x = jnp.asarray(image(shape), jnp.float32)
+    once = AtNativeResolution(Identity())(x, 0.1)
+    assert np.mean(once) == pytest.approx(np.mean(x), abs=1e-5)
+    assert np.var(once) < 0.7 * np.var(x)
+    np.testing.assert_allclose(AtNativeResolution(Identity())(once, 0.1), once, atol=1e-5)
+
+
+def test_it_lowers_noise_that_was_zero_filled():
+    clean, sigma = head(64)[0], 0.1
+    noise = sigma * np.random.default_rng(0).standard_normal(clean.shape)
+    x, target = (jnp.asarray(zero_filled(i, (128, 128)), jnp.float32) for i in (clean + noise, clean))
+    assert np.std(x - target) == pytest.approx(sigma, rel=0.05)
+    for inner in (NonLocalMeans(), TotalVariation()):
+        plain, native = (np.mean((d(x, sigma) - target) ** 2) for d in (inner, AtNativeResolution(inner)))
+        assert native < 0.8 * plain
+
+
+def test_nothing_is_negative_and_dtypes_are_kept():
+    x = jnp.asarray(head(32)[0] - 0.3, jnp.float16)
+    out = AtNativeResolution(Identity())(x, 0.1)
+    assert out.dtype == jnp.float16
+    assert np.min(out) == 0
+
+
+def test_a_factor_below_one_is_refused():
+    with pytest.raises(ValueError, match="factor must be 1 or more, not 0"):
+        AtNativeResolution(Identity(), 0)(jnp.ones((4, 4)), 0.1)
