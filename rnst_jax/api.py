@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from rnst_jax import features, presets
-from rnst_jax.denoise.noise import estimate_noise
+from rnst_jax.denoise.noise import estimate_noise, is_interpolated
 from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
@@ -87,7 +87,6 @@ def compile(
     """
     extractor = features.load("vgg16") if extractor is None else extractor
     config = presets.for_extractor(presets.get(preset), extractor.name) if isinstance(preset, str) else preset
-    solver = presets.build(config, extractor, progress)
     y = jnp.asarray(y)
     if physics is None:
         physics, y = Identity(), _images("y", y)
@@ -97,9 +96,13 @@ def compile(
     masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
+    images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
     if sigma is None:
-        images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
         sigma = jax.vmap(estimate_noise)(images, masks)
+    if config.native == 0:
+        interpolated = jax.vmap(is_interpolated)(images, masks)
+        config = dataclasses.replace(config, native=2 if jnp.mean(interpolated) > 0.5 else 1)
+    solver = presets.build(config, extractor, progress)
     batch = _Batch(
         y=y * masks if config.masked and isinstance(physics, Identity) else y,
         style=style * style_masks if config.masked else style,

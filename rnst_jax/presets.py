@@ -55,7 +55,9 @@ class Config:
         history: curvature pairs of L-BFGS.
         denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`),
             ``"bm3d"`` (`rnst_jax.denoise.Bm3d`), or ``"bm3d-package"`` if the package bm3d is installed.
-        native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are.
+        native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
+            0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
+        apodisation: see `rnst_jax.denoise.AtNativeResolution`.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise_once: only in the first outer iteration.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
@@ -73,8 +75,8 @@ class Config:
     steps: int = 1
     mu: float = 1.0
     alpha: float = 0.0
-    beta: float = 0.35
-    lam: float = 0.65
+    beta: float = 0.6
+    lam: float = 0.4
     depths: tuple[int, ...] = (60,)
     candidates: int = 1
     refine: int = 0
@@ -99,8 +101,9 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "nlm"
-    native: int = 1
+    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
+    native: int = 0
+    apodisation: float = 0.6
     sigma_factor: float = 1.0
     denoise_once: bool = False
     in_place: bool = False
@@ -129,6 +132,7 @@ _PUBLISHED = Config(
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,
+    native=1,
     crop=False,
     reduce=1,
 )
@@ -264,7 +268,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     family = families[config.parametrisation]
     denoiser = _DENOISERS[config.denoiser]()
     if config.native > 1:
-        denoiser = denoise.AtNativeResolution(denoiser, config.native)
+        denoiser = denoise.AtNativeResolution(denoiser, config.apodisation, factor=config.native)
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
         denoised=Denoised(denoiser, config.sigma_factor),

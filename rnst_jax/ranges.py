@@ -22,7 +22,8 @@ LEAST: dict[str, float] = {
     "quantile_count": 0,
     "factors": 1,
     "history": 1,
-    "native": 1,
+    "native": 0,
+    "apodisation": 0,
     "sigma_factor": 0,
     "reduce": 1,
 }

@@ -8,7 +8,7 @@ from rnst_jax.denoise.host import Host
 from rnst_jax.denoise.identity import Identity
 from rnst_jax.denoise.native import AtNativeResolution
 from rnst_jax.denoise.nlm import NonLocalMeans
-from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigma_background
+from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigma_background, is_interpolated
 from rnst_jax.denoise.tv import TotalVariation
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "estimate_noise",
     "estimate_sigma",
     "estimate_sigma_background",
+    "is_interpolated",
 ]

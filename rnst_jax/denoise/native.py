@@ -8,7 +8,7 @@ from rnst_jax.types import Denoiser, Image, Scalar, pytree
 
 @pytree
 class AtNativeResolution:
-    """D(x, sigma) = max(U denoiser(C x, sigma), 0): C keeps the low spatial frequencies, U is zero-filling.
+    """D(x, sigma) = max(W U denoiser(C x, sigma), 0): C keeps the low spatial frequencies, U is zero-filling.
 
     Scanners often fill k-space with zeros, which interpolates the image. Its noise is then correlated, and a denoiser
     made for white noise takes it for structure. C crops the 2-D Fourier transform to 1 / factor of its size along
@@ -17,10 +17,12 @@ class AtNativeResolution:
     at plus and minus its Nyquist frequency, and U gives each a half: C U = 1.
 
     An image that was zero-filled by factor or more is U C x exactly; others lose what is finer than factor pixels,
-    also at sigma = 0. Values below 0, where U rings, become 0.
+    also at sigma = 0. W multiplies frequency f (cycles per pixel) by exp(-2 pi^2 a^2 f^2), a the apodisation: a smooth
+    end of k-space rings less at edges. Values below 0, where U still rings, become 0.
 
     Attributes:
         denoiser: the D(x, sigma) used in between.
+        apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
         factor: of the zero-filling, along both axes (static), 1 or more; the image wraps around at its borders.
 
     Example:
@@ -30,6 +32,7 @@ class AtNativeResolution:
     """
 
     denoiser: Denoiser
+    apodisation: Scalar = 0.0
     factor: int = jax.tree.static(default=2)
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
@@ -47,19 +50,22 @@ class AtNativeResolution:
         height, width = x.shape
         small = _resize(_resize(x, -(-height // self.factor), 0), -(-width // self.factor), 1)
         out = self.denoiser(small, sigma)
-        return jnp.maximum(_resize(_resize(out, height, 0), width, 1), 0)
+        for axis, size in enumerate((height, width)):
+            out = _resize(out, size, axis, self.apodisation)
+        return jnp.maximum(out, 0)
 
 
-def _resize(x: Image, size: int, axis: int) -> Image:
-    """Crop the Fourier transform along an axis to ``size``, or fill it with zeros."""
+def _resize(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:
+    """Crop the Fourier transform along an axis to ``size``, or fill it with zeros; blur by so many new pixels."""
     n = x.shape[axis]
-    if n == size:
-        return x
     # no transform takes half precision
     spectrum = jnp.fft.rfft(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=axis)
     shared = min(n, size)
     spectrum = jax.lax.slice_in_dim(spectrum, 0, shared // 2 + 1, axis=axis)
-    if shared % 2 == 0:
+    if n != size and shared % 2 == 0:
         at = (slice(None),) * axis + (shared // 2,)
         spectrum = spectrum.at[at].set(spectrum[at].real * (2 if size < n else 0.5))
+    f = jnp.arange(shared // 2 + 1, dtype=spectrum.real.dtype) / size
+    window = jnp.exp(-2 * jnp.square(jnp.pi * jnp.asarray(apodisation, f.dtype) * f))
+    spectrum = spectrum * jnp.expand_dims(window, tuple(k for k in range(x.ndim) if k != axis))
     return (jnp.fft.irfft(spectrum, size, axis=axis) * (size / n)).astype(x.dtype)

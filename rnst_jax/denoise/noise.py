@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rnst_jax.types import Image
 
@@ -106,15 +106,38 @@ def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
         >>> round(estimate_noise(jnp.hypot(mask + noise[0], noise[1]), mask).item(), 2)
         0.1
     """
-    background, fine = estimate_sigma_background(x, mask), estimate_sigma(x, mask)
-    half = tuple(side // 2 for side in x.shape)
-    blocks = (half[0], 2, half[1], 2)
-    x_half, mask_half = (a[: 2 * half[0], : 2 * half[1]].reshape(blocks) for a in (x, mask))
-    coarse = estimate_sigma(x_half.sum((1, 3)) / 2, mask_half.min((1, 3)))
+    background, (fine, coarse) = estimate_sigma_background(x, mask), _on_two_grids(x, mask)
     white = jnp.fmax(background, fine)
     sigma = jnp.where(coarse > _INTERPOLATED * fine, jnp.fmax(white, _CORRELATED * coarse), white)
     broken = jnp.isnan(jnp.where(mask.astype(bool), x, 0.0)).any()
     return jnp.where(broken, jnp.nan, sigma)
+
+
+def is_interpolated(x: Image, mask: Array) -> Bool[Array, ""]:
+    """Whether the noise in the head is correlated, as where a scan was zero-filled to more pixels than were measured.
+
+    The test of `estimate_noise`: the half grid holds more than twice the noise of the full grid.
+
+    Args:
+        x: the image, (H, W).
+        mask: 1 in the head.
+
+    Example:
+        >>> import jax
+        >>> noise, mask = jax.random.normal(jax.random.key(0), (64, 64)), jnp.ones((128, 128))
+        >>> bool(is_interpolated(jax.image.resize(noise, (128, 128), "cubic"), mask))
+        True
+    """
+    fine, coarse = _on_two_grids(x, mask)
+    return coarse > _INTERPOLATED * fine
+
+
+def _on_two_grids(x: Image, mask: Array) -> tuple[Array, Array]:
+    """`estimate_sigma` on the full grid, and on the half grid in units that leave white noise its sigma."""
+    half = tuple(side // 2 for side in x.shape)
+    blocks = (half[0], 2, half[1], 2)
+    x_half, mask_half = (a[: 2 * half[0], : 2 * half[1]].reshape(blocks) for a in (x, mask))
+    return estimate_sigma(x, mask), estimate_sigma(x_half.sum((1, 3)) / 2, mask_half.min((1, 3)))
 
 
 def _supports(x: Array, axis: int) -> list[Array]:
