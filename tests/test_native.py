@@ -1,15 +1,16 @@
 """Denoising at the resolution of the measurement."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.signal
 
-from rnst_jax.denoise import AtNativeResolution, Host, Identity, NonLocalMeans, TotalVariation
+from rnst_jax.denoise import AtNativeResolution, Host, Identity, TotalVariation
 
 from .phantoms import head
 
-SHAPES = [(16, 16), (17, 17), (18, 21), (14, 15), (1, 6)]
+SHAPES = [(16, 17), (18, 21), (1, 6)]
 
 
 def zero_filled(x, shape):
@@ -23,13 +24,12 @@ def image(shape):
     return 1 + 0.1 * np.random.default_rng(0).standard_normal(shape)
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "factor"), [*((shape, 2) for shape in SHAPES), ((16, 17), 3), ((16, 17), 1)])
 def test_band_limited_images_go_through(shape, factor):
     small = image([-(-n // factor) for n in shape])
     x = jnp.asarray(zero_filled(small, shape), jnp.float32)
     seen = []
-    out = AtNativeResolution(Host(lambda y, sigma: seen.append(y) or y), factor)(x, 0.1)
+    out = jax.jit(AtNativeResolution(Host(lambda y, sigma: seen.append(y) or y), factor))(x, 0.1)
     np.testing.assert_allclose(out, x, atol=1e-5)
     np.testing.assert_allclose(seen[0], small, atol=1e-5)
 
@@ -37,25 +37,26 @@ def test_band_limited_images_go_through(shape, factor):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mean_is_kept_and_details_go(shape):
     x = jnp.asarray(image(shape), jnp.float32)
-    once = AtNativeResolution(Identity())(x, 0.1)
-    assert np.mean(once) == pytest.approx(np.mean(x), abs=1e-5)
+    run = jax.jit(AtNativeResolution(Identity()))
+    once = run(x, 0.1)
+    np.testing.assert_allclose(np.mean(once), np.mean(x), atol=1e-5)
     assert np.var(once) < 0.7 * np.var(x)
-    np.testing.assert_allclose(AtNativeResolution(Identity())(once, 0.1), once, atol=1e-5)
+    np.testing.assert_allclose(run(once, 0.1), once, atol=1e-5)
 
 
 def test_it_lowers_noise_that_was_zero_filled():
-    clean, sigma = head(64)[0], 0.1
+    clean, sigma = head(128)[0], 0.1
     noise = sigma * np.random.default_rng(0).standard_normal(clean.shape)
-    x, target = (jnp.asarray(zero_filled(i, (128, 128)), jnp.float32) for i in (clean + noise, clean))
-    assert np.std(x - target) == pytest.approx(sigma, rel=0.05)
-    for inner in (NonLocalMeans(), TotalVariation()):
-        plain, native = (np.mean((d(x, sigma) - target) ** 2) for d in (inner, AtNativeResolution(inner)))
-        assert native < 0.8 * plain
+    x, target = (jnp.asarray(zero_filled(i, (256, 256)), jnp.float32) for i in (clean + noise, clean))
+    np.testing.assert_allclose(np.std(x - target), sigma, rtol=0.05)
+    inner = TotalVariation()
+    plain, native = (np.mean((jax.jit(d)(x, sigma) - target) ** 2) for d in (inner, AtNativeResolution(inner)))
+    assert native < 0.75 * plain
 
 
 def test_nothing_is_negative_and_dtypes_are_kept():
     x = jnp.asarray(head(32)[0] - 0.3, jnp.float16)
-    out = AtNativeResolution(Identity())(x, 0.1)
+    out = jax.jit(AtNativeResolution(Identity()))(x, 0.1)
     assert out.dtype == jnp.float16
     assert np.min(out) == 0
 

@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from rnst_jax import presets, ranges
+from rnst_jax import denoise, presets, ranges
 from rnst_jax.presets import Config
 from rnst_jax.solvers import Rnst
 from rnst_jax.style import Adam, IntensityMap, OptaxLbfgs, Pixels, TorchLbfgs
@@ -162,6 +162,13 @@ def test_settings_reach_the_solver(name):
     rules = {"adam": Adam, "torch-lbfgs": TorchLbfgs, "optax-lbfgs": OptaxLbfgs}
     assert type(solver.style.optimiser) is rules[config.optimiser]
     assert solver.style.optimiser.learning_rate == config.learning_rate
+
+
+@pytest.mark.parametrize("native", [1, 2])
+def test_the_denoiser_works_at_the_native_resolution(native):
+    config = dataclasses.replace(presets.get("balanced"), denoiser="bm3d", native=native, **SHALLOW)
+    expected = denoise.Bm3d() if native == 1 else denoise.AtNativeResolution(denoise.Bm3d(), native)
+    assert presets.build(config, shallow()).denoised.denoiser == expected
 
 
 def test_unknown_preset():

@@ -29,12 +29,12 @@ class Bm3d:
     D(c x, c sigma) = c D(x, sigma) for c > 0, so the units do not matter; sigma = 0 returns x up to rounding. As
     published, the mean of a group is shrunk like all of C: what lies within 0.1 sigma of 0 becomes 0.
 
-    Every group has its full size, as there is no limit to the distances: on MNI152 and 3 T slices this loses to the
-    published limit by less than 0.1 dB anywhere, gains up to 0.6 dB at little noise, and a limit in absolute units
-    fails by 2 dB at much noise.
+    Every group has its full size, as there is no limit to the distances. On slices of MNI152 and of 3 T scans the
+    usual limits, 3000 / 255^2 and then 400 / 255^2 per pixel for images in [0, 1], gained at most 0.03 dB of PSNR at
+    sigma 2 to 25 / 255, and lost 1 dB at 50 / 255.
 
-    Near-ties of distances are decided by rounding: two compilations (jit or not, batched or not) may differ there by
-    about 1e-3 sigma. One program repeats its results on CPUs; on GPUs sums come in any order, which is rounding again.
+    Rounding decides what matches where distances are nearly equal, and that can change pixels by 0.01 sigma. On CPUs
+    results repeat, with or without jit and vmap. On GPUs sums over patches have no fixed order.
 
     Attributes:
         threshold: of the first stage, in units of sigma, positive.
@@ -162,8 +162,8 @@ def inverse_haar(spectrum: Groups) -> Groups:
     """The inverse of `haar`.
 
     Example:
-        >>> inverse_haar(jnp.array([4.0, -2.0, 0.0, 0.0])).round(3).tolist()
-        [1.0, 1.0, 3.0, 3.0]
+        >>> inverse_haar(jnp.array([4.0, -2.0, 0.0, 0.0])).round(3).astype(int).tolist()
+        [1, 1, 3, 3]
     """
     groups = spectrum[:1]
     while len(groups) < len(spectrum):
