@@ -75,8 +75,8 @@ class Config:
     steps: int = 1
     mu: float = 1.0
     alpha: float = 0.0
-    beta: float = 0.6
-    lam: float = 0.4
+    beta: float = 0.5
+    lam: float = 0.5
     depths: tuple[int, ...] = (60,)
     candidates: int = 1
     refine: int = 0
@@ -103,7 +103,7 @@ class Config:
     history: int = 100
     denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
     native: int = 0
-    apodisation: float = 0.6
+    apodisation: float = 0.65
     sigma_factor: float = 1.0
     denoise_once: bool = False
     in_place: bool = False
@@ -268,7 +268,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     family = families[config.parametrisation]
     denoiser = _DENOISERS[config.denoiser]()
     if config.native > 1:
-        denoiser = denoise.AtNativeResolution(denoiser, config.apodisation, factor=config.native)
+        denoiser = denoise.AtNativeResolution(denoiser, config.native, config.apodisation)
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
         denoised=Denoised(denoiser, config.sigma_factor),

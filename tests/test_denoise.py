@@ -244,3 +244,12 @@ class TestNoiseLevel:
         x = jnp.abs(self.clean + self.scan(self.clean.shape)).astype(jnp.float32) * self.mask
         assert denoise.estimate_noise(x, self.mask) > 0.8 * self.sigma
         assert jnp.isnan(denoise.estimate_noise(x.at[48, 48].set(jnp.nan), self.mask))
+
+
+@pytest.mark.parametrize("method", [None, "cubic", "lanczos3"])
+def test_interpolation_is_noticed_from_the_noise(method):
+    image, mask = head(128 if method is None else 64)
+    x, mask = jnp.asarray(np.abs(noisy(image, 0.05)), jnp.float32), np.asarray(mask)
+    if method is not None:
+        x, mask = jax.image.resize(x, (128, 128), method), np.kron(mask, np.ones((2, 2)))
+    assert bool(denoise.is_interpolated(x, mask)) == (method is not None)

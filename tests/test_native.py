@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
 
 from rnst_jax.denoise import AtNativeResolution, Host, Identity, TotalVariation
@@ -52,6 +53,13 @@ def test_it_lowers_noise_that_was_zero_filled():
     inner = TotalVariation()
     plain, native = (np.mean((jax.jit(d)(x, sigma) - target) ** 2) for d in (inner, AtNativeResolution(inner)))
     assert native < 0.75 * plain
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (15, 21)])
+def test_apodisation_is_a_gaussian_blur(shape):
+    x = jnp.asarray(zero_filled(image([-(-n // 2) for n in shape]), shape), jnp.float32)
+    found = jax.jit(AtNativeResolution(Identity(), apodisation=1.5))(x, 0.1)
+    np.testing.assert_allclose(found, scipy.ndimage.gaussian_filter(x, 1.5, mode="wrap", truncate=6), atol=2e-4)
 
 
 def test_nothing_is_negative_and_dtypes_are_kept():

@@ -63,7 +63,7 @@ def test_an_integer_is_a_number(tmp_path):
         ("lam = nan", ValueError, "lam must be finite, not nan"),
         ("alpha = inf", ValueError, "alpha must be finite, not inf"),
         ("steps = 0", ValueError, "steps must be 1 or more, not 0"),
-        ("native = 0", ValueError, "native must be 1 or more, not 0"),
+        ("native = -1", ValueError, "native must be 0 or more, not -1"),
         ("knots = 1", ValueError, "knots must be 2 or more, not 1"),
         ("depths = [40, 0]", ValueError, "depths must be 1 or more, not 0"),
         ("depths = [40, 1.5]", ValueError, "depths must be a list of int, not of 1.5"),
@@ -167,7 +167,7 @@ def test_settings_reach_the_solver(name):
 @pytest.mark.parametrize("native", [1, 2])
 def test_the_denoiser_works_at_the_native_resolution(native):
     config = dataclasses.replace(presets.get("balanced"), denoiser="bm3d", native=native, **SHALLOW)
-    expected = denoise.Bm3d() if native == 1 else denoise.AtNativeResolution(denoise.Bm3d(), native)
+    expected = denoise.Bm3d() if native == 1 else denoise.AtNativeResolution(denoise.Bm3d(), native, config.apodisation)
     assert presets.build(config, shallow()).denoised.denoiser == expected
 
 

@@ -1,8 +1,10 @@
+import nibabel as nib
 import numpy as np
 import pytest
 
 import rnst_jax as rnst
 from rnst_jax import api
+from rnst_jax.io.prepare import prepare
 from rnst_jax.scalp import scalp_weight, shows_scalp
 
 from .test_mask import head, rician
@@ -70,3 +72,12 @@ def test_one_mask_serves_a_batch():
         batch, image[None], preset="fast", mask=outline[None], style_mask=outline[None], sigma=0.02
     )
     assert result.image.shape == batch.shape
+
+
+@pytest.mark.parametrize("air", [0.0, 1.0])
+def test_a_file_whose_air_is_zero_is_taken_for_a_brain_without_its_head(tmp_path, air):
+    paths = [tmp_path / f"{name}.nii.gz" for name in ("content", "style")]
+    for path, noise in zip(paths, (air * 0.05, 0), strict=True):
+        slices = [rician(head()[0], noise, seed) for seed in range(2)]
+        nib.save(nib.Nifti1Image(np.stack(slices, -1), np.diag([2.0, 2.0, 6.0, 1.0])), path)
+    assert prepare(*paths).stripped == (air == 0)

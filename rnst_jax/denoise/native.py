@@ -22,8 +22,8 @@ class AtNativeResolution:
 
     Attributes:
         denoiser: the D(x, sigma) used in between.
-        apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
         factor: of the zero-filling, along both axes (static), 1 or more; the image wraps around at its borders.
+        apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
 
     Example:
         >>> from rnst_jax.denoise.identity import Identity
@@ -32,8 +32,8 @@ class AtNativeResolution:
     """
 
     denoiser: Denoiser
-    apodisation: Scalar = 0.0
     factor: int = jax.tree.static(default=2)
+    apodisation: Scalar = 0.0
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
         """Denoise one image.
