@@ -77,7 +77,7 @@ class Config:
     alpha: float = 0.0
     beta: float = 0.5
     lam: float = 0.5
-    depths: tuple[int, ...] = (60,)
+    depths: tuple[int, ...] = (40,)
     candidates: int = 1
     refine: int = 0
     keeps_best: bool = False
@@ -95,7 +95,7 @@ class Config:
     temperature: float = 1.0
     distance: Literal["l1", "l2"] = "l1"
     masked: bool = True
-    fat_gain: float = 1.3
+    fat_gain: float = 1.2
     content_from: Literal["input", "denoised"] = "denoised"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
