@@ -180,6 +180,11 @@ def test_the_extractor_brings_its_taps_unless_the_file_names_them(tmp_path):
     assert command._config(args)[0] == dataclasses.replace(expected, content_taps=("layer2",))
 
 
+def test_the_extractors_are_those_of_the_catalogue():
+    # the command line writes them out because the catalogue's room imports JAX
+    assert tuple(importlib.import_module("rnst_jax.features").MODELS) == command.EXTRACTORS
+
+
 def test_every_extractor_has_style_defaults():
     defaults = importlib.import_module("rnst_jax.style.defaults")
     assert list(command.EXTRACTORS) == list(defaults._DEFAULTS)

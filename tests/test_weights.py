@@ -123,6 +123,8 @@ class TestConvert:
         assert entry["file"] == "out.safetensors"
         assert entry["sha256"] == hashlib.sha256(out).hexdigest()
         assert entry["bytes"] == len(out)
+        modes = {os.stat(name).st_mode for name in ("any.pth", "out.safetensors", "out.json")}
+        assert len(modes) == 1, "others may read what they may read otherwise"
         assert (entry["source"], entry["source_sha256"]) == ("any.pth", SHA)
         assert "torchvision" in entry["licence"]  # it is the official file, whatever its name
         assert "ImageNet" in entry["training"]
