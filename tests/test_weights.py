@@ -151,7 +151,7 @@ class TestConvert:
     @pytest.mark.parametrize(
         ("argv", "code", "words"),
         [
-            (["lenet", FILE], 2, ("unknown model 'lenet'", "tiny")),
+            (["lenet", FILE], 2, ("unknown extractor 'lenet'", "tiny")),
             (["tiny", "none.pth"], 3, ("none.pth: no such weight file",)),
             (["tiny", "text.pth"], 3, ("text.pth", "safely")),
             (["tiny", "text.safetensors"], 3, ("text.safetensors", "not a readable safetensors file")),
@@ -338,7 +338,7 @@ class TestFetch:
     @pytest.mark.parametrize(
         ("argv", "code", "words"),
         [
-            (["lenet"], 2, ("unknown model 'lenet'",)),
+            (["lenet"], 2, ("unknown extractor 'lenet'",)),
             (["tiny", "--from", "none.pth"], 3, ("none.pth: no such file",)),
             (["tiny", "--from", FILE], 3, ("damaged or another file", f"expected {SHA[:8]}")),
             (["tiny", "--from", "mine.pth", "--sha256", "0" * 64], 3, ("expected 00000000",)),
