@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import nibabel as nib
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import rnst_jax
 from rnst_jax.cli import reconstruct as command
 from rnst_jax.cli.main import main
+from rnst_jax.io.errors import RefusedInput
 from rnst_jax.types import Result, Status
 from tests.scans import ARGV, SIZE, files, make, read_json, refused, save, volume
 
@@ -63,9 +65,11 @@ def solver(monkeypatch):
     def install(**options):
         fake = FakeSolver(**options)
         presets = types.SimpleNamespace(
-            get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast"),
+            get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast", style_taps=(), content_taps=()),
             for_extractor=lambda config, name: types.SimpleNamespace(**vars(config), extractor=name),
-            load=lambda path, extractor: types.SimpleNamespace(name=path.read_text(), crop=False),
+            load=lambda path, extractor: types.SimpleNamespace(
+                name=path.read_text(), crop=False, style_taps=(), content_taps=()
+            ),
             to_dict=vars,
         )
         for name, module in (("api", fake), ("presets", presets)):
@@ -178,6 +182,22 @@ def test_the_extractor_brings_its_taps_unless_the_file_names_them(tmp_path):
     args.config = tmp_path / "c.toml"
     args.config.write_text('preset = "fast"\ncontent_taps = ["layer2"]\n')
     assert command._config(args)[0] == dataclasses.replace(expected, content_taps=("layer2",))
+
+
+def test_only_the_weights_that_the_taps_need_are_loaded(tmp_path):
+    config = types.SimpleNamespace(style_taps=("conv1_1",), content_taps=("conv2_1",))
+    extractor, path = command._extractor(argparse.Namespace(extractor="vgg16", weights=None), config)
+    assert list(extractor.params) == ["conv1_1", "conv1_2", "conv2_1"]
+    tensors = safetensors.numpy.load_file(path)
+    cut = {f"features.0.{part}": tensors[f"features.0.{part}"] for part in ("weight", "bias")}
+    safetensors.numpy.save_file(cut, tmp_path / "cut.safetensors")
+    with pytest.raises(RefusedInput, match=r"cut\.safetensors: these vgg16 weights end at conv1_1, .*; give other"):
+        command._extractor(argparse.Namespace(extractor="vgg16", weights=tmp_path / "cut.safetensors"), config)
+
+
+def test_the_extractors_are_those_of_the_catalogue():
+    # the command line writes them out because the catalogue's room imports JAX
+    assert tuple(importlib.import_module("rnst_jax.features").MODELS) == command.EXTRACTORS
 
 
 def test_every_extractor_has_style_defaults():

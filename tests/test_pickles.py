@@ -166,14 +166,15 @@ class TestNothingIsRun:
         }
 
     @pytest.mark.parametrize("with_torch", READERS)
-    @pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
+    @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("variant", variants(Payload("")))
     def test_a_pickle_that_would_run_a_command(self, tmp_path, variant, with_torch):
         marker = tmp_path / "ran"
         path = put(tmp_path / "evil.pth", self.variants(Payload(marker))[variant])
         if with_torch and variant == "last":
             pytest.skip("torch does not look behind the last storage; nothing is run either")
-        refused(path, "safely", with_torch=with_torch)
+        told = refused(path, "safely", with_torch=with_torch)
+        assert "weights_only" not in told, "this tells the user how to run it"
         assert not marker.exists()
 
     def test_the_payload_would_work(self, tmp_path):

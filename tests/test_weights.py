@@ -123,6 +123,8 @@ class TestConvert:
         assert entry["file"] == "out.safetensors"
         assert entry["sha256"] == hashlib.sha256(out).hexdigest()
         assert entry["bytes"] == len(out)
+        modes = {os.stat(name).st_mode for name in ("any.pth", "out.safetensors", "out.json")}
+        assert len(modes) == 1, "others may read what they may read otherwise"
         assert (entry["source"], entry["source_sha256"]) == ("any.pth", SHA)
         assert "torchvision" in entry["licence"]  # it is the official file, whatever its name
         assert "ImageNet" in entry["training"]
@@ -149,7 +151,7 @@ class TestConvert:
     @pytest.mark.parametrize(
         ("argv", "code", "words"),
         [
-            (["lenet", FILE], 2, ("unknown model 'lenet'", "tiny")),
+            (["lenet", FILE], 2, ("unknown extractor 'lenet'", "tiny")),
             (["tiny", "none.pth"], 3, ("none.pth: no such weight file",)),
             (["tiny", "text.pth"], 3, ("text.pth", "safely")),
             (["tiny", "text.safetensors"], 3, ("text.safetensors", "not a readable safetensors file")),
@@ -336,7 +338,7 @@ class TestFetch:
     @pytest.mark.parametrize(
         ("argv", "code", "words"),
         [
-            (["lenet"], 2, ("unknown model 'lenet'",)),
+            (["lenet"], 2, ("unknown extractor 'lenet'",)),
             (["tiny", "--from", "none.pth"], 3, ("none.pth: no such file",)),
             (["tiny", "--from", FILE], 3, ("damaged or another file", f"expected {SHA[:8]}")),
             (["tiny", "--from", "mine.pth", "--sha256", "0" * 64], 3, ("expected 00000000",)),

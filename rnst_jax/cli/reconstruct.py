@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         _report_plan(args, plan)
         return 0
 
-    extractor, weights = _extractor(args)
+    extractor, weights = _extractor(args, config)
     progress = Progress(planned, args.quiet)
     with jax.default_device(device):
         begun = time.perf_counter()
@@ -199,14 +199,17 @@ def _config(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     return config, presets.to_dict(config)
 
 
-def _extractor(args: argparse.Namespace) -> tuple[Any, pathlib.Path]:
-    """The feature network and its weight file."""
+def _extractor(args: argparse.Namespace, config: Any) -> tuple[Any, pathlib.Path]:
+    """The feature network, as deep as the config's taps need it, and its weight file."""
     from rnst_jax import features
     from rnst_jax.features import weights
 
     try:
         path = args.weights or weights.find(args.extractor)
-        return features.load(args.extractor, args.weights), path
+        taps = (*config.style_taps, *config.content_taps)
+        return features.load(args.extractor, args.weights, taps=taps), path
+    except ValueError as error:
+        raise RefusedInput(f"{path}: {error}; give other --weights, or other taps in --config") from error
     except features.WeightsError as error:
         if args.weights:
             raise RefusedInput(str(error)) from error

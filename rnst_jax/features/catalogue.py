@@ -163,3 +163,18 @@ MODELS: dict[str, Model] = {
     )
 }
 """The extractors by name."""
+
+
+def find(name: str) -> Model:
+    """The model of a name.
+
+    Raises:
+        ValueError: there is none; the message lists those that there are.
+
+    Example:
+        >>> find("resnet50").taps["layer1.0"]
+        5
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown extractor '{name}'; there are: {', '.join(MODELS)}")
+    return MODELS[name]

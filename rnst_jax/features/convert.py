@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from rnst_jax.features import pickles, store, weights
-from rnst_jax.features.catalogue import MODELS
+from rnst_jax.features.catalogue import find
 from rnst_jax.features.naming import canonical
 from rnst_jax.features.weights import WeightsError
 
@@ -49,7 +49,7 @@ def convert(
         FileExistsError: the output exists, and no ``force``.
         WeightsError: the source cannot be read safely, or is not this model; with a list of what is wrong.
     """
-    model = _model(name)
+    model = find(name)
     if out is None:
         folder = cache or weights.cache_folder()
         target = folder / f"{name}.safetensors"
@@ -125,9 +125,3 @@ def prefix(file: str) -> str:
     """
     found = re.search(r"-([0-9a-f]{8,64})\.\w+$", file)
     return found[1] if found else ""
-
-
-def _model(name: str) -> Any:
-    if name not in MODELS:
-        raise ValueError(f"unknown model '{name}'; there are: {', '.join(MODELS)}")
-    return MODELS[name]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnst_jax.features import layers, resnet, vgg
 from rnst_jax.features import weights as files
-from rnst_jax.features.catalogue import MODELS, Model
+from rnst_jax.features.catalogue import MODELS, Model, find
 from rnst_jax.types import pytree
 
 
@@ -105,9 +105,7 @@ def load(
         >>> list(load("vgg16", taps=("relu1_2",)).params)
         ['conv1_1', 'conv1_2']
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown extractor '{name}'; there are: {', '.join(MODELS)}")
-    model = MODELS[name]
+    model = find(name)
     _known(model, taps or ())
     _pooling(pooling)
     path = files.verify(name) if weights is None else pathlib.Path(weights)

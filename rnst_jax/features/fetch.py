@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from rnst_jax.features import weights
-from rnst_jax.features.catalogue import MODELS
+from rnst_jax.features.catalogue import find
 from rnst_jax.features.convert import convert, prefix
 from rnst_jax.features.download import Progress, Resumable, check_address, explained, label
 from rnst_jax.features.weights import WeightsError
@@ -52,16 +52,15 @@ def fetch(
         FetchError: the network failed (a `WeightsError` too).
         WeightsError: the file is not the one that was expected, or not this model.
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown model '{name}'; there are: {', '.join(MODELS)}")
+    model = find(name)
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"'{sha256}' is no sha256: give its 64 hexadecimal digits")
     cache = cache or weights.cache_folder()
-    address = MODELS[name].url if source is None else str(source)
+    address = model.url if source is None else str(source)
     if "://" not in address:
         return _from_file(name, pathlib.Path(address), cache, sha256, force)
     check_address(address, sha256 is not None)
-    expected = (sha256 or prefix(MODELS[name].file)).lower()
+    expected = (sha256 or prefix(model.file)).lower()
     if not force and (found := _kept(name, cache, expected)):
         return found
     received = _download(name, address, expected, cache, progress or (lambda done, total: None), timeout)
@@ -118,7 +117,7 @@ def _download(
     file = f"{name}-{expected[:8]}.pth"
     folder = cache / _DOWNLOADS
     remedy = (
-        f"without a network get {MODELS[name].file} on another machine, copy it here and run: "
+        f"without a network get {find(name).file} on another machine, copy it here and run: "
         f"rnst weights fetch {name} --from FILE"
     )
     downloader: Any = Resumable(folder / f"{file}.part", timeout, len(expected) == 64, progress)

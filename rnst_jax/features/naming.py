@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnst_jax.features.catalogue import MODELS, NORM, Model
+from rnst_jax.features.catalogue import MODELS, NORM, Model, find
 from rnst_jax.features.weights import WeightsError
 
 EPSILON = 1e-5
@@ -52,9 +52,7 @@ def canonical(name: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         >>> list(folded)[:2], folded["conv1.bias"].dtype
         (['conv1.weight', 'conv1.bias'], dtype('float32'))
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown extractor '{name}'; there are: {', '.join(MODELS)}")
-    model, named, wrong = MODELS[name], {}, []
+    model, named, wrong = find(name), {}, []
     for original, tensor in tensors.items():
         torchvision = _torchvision(original, model.family)
         if torchvision is None:

@@ -12,7 +12,9 @@ import math
 import mmap
 import pathlib
 import pickle
+import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -67,7 +69,6 @@ def read(path: pathlib.Path, with_torch: bool | None = None) -> dict[str, np.nda
                 return _read_with_torch(path) if _use_torch(with_torch) else _read_zip(archive, members)
         return _read_with_torch(path) if _use_torch(with_torch) else _read_stacked(path)
     except (ValueError, OverflowError, EOFError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
-        # torch explains at length how to switch its protection off; the first line says what was wrong.
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{path}: not a state dict that can be read safely: {reason}") from error
 
@@ -84,9 +85,14 @@ def _read_with_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     import torch
 
     try:
-        tree = torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols; what matters is whether it can be read
+            tree = torch.load(path, weights_only=True, map_location="cpu")
     except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f"torch: {error}") from error
+        # torch's message begins with how to switch its protection off, which nobody should be told here.
+        told = re.search(r"unsupported .*", str(error), re.IGNORECASE)
+        reason = told[0] if told else str(error).strip().partition("\n")[0]
+        raise ValueError(f"torch: {reason.partition('. ')[0]}") from error
     found = _state_dict(tree, torch.Tensor)
     _limit(tensor.numel() * tensor.element_size() for tensor in found.values())
     half = (torch.float16, torch.bfloat16)

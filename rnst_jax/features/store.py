@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 
@@ -18,6 +19,8 @@ _STALE = 30.0
 def placing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A hidden name in the same folder whose file becomes ``path`` when the block ends well, and vanishes otherwise.
 
+    Its mode is cut by the user's umask, as for any file, whatever the block does to write it.
+
     Example:
         >>> import tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -28,7 +31,10 @@ def placing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     hidden = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
+        hidden.touch(exist_ok=False)
+        mode = stat.S_IMODE(hidden.stat().st_mode)
         yield hidden
+        hidden.chmod(mode)  # safetensors makes files that their owner alone may read
         with hidden.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(hidden, path)

@@ -221,7 +221,7 @@ def opened(path: pathlib.Path) -> Iterator[safetensors.safe_open]:
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+        raise WeightsError(f"{path}: not a readable safetensors file ({error}); get it again") from error
 
 
 def _check_header(path: pathlib.Path) -> None:
