@@ -82,7 +82,7 @@ def _use_torch(wanted: bool | None) -> bool:
 
 
 def _read_with_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     try:
         with warnings.catch_warnings():
