@@ -183,7 +183,8 @@ def _solve_batch(batch: _Batch, physics: Any, solver: Any, tol: Scalar | None, *
         result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
         if case.mask is None or case.gain is None:
             return result
-        return dataclasses.replace(result, image=result.image * case.mask * case.gain)
+        # a denoiser may undershoot 0 at an edge
+        return dataclasses.replace(result, image=jnp.clip(result.image, 0, 1) * case.mask * case.gain)
 
     return jax.lax.map(one, batch, batch_size=chunk)
 
