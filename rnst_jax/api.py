@@ -122,7 +122,9 @@ def compile(
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
     """Reconstruct a batch of low-field images in the look of high-field style images.
 
-    Every image is solved on its own: a result never depends on the others in the batch.
+    Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
+    made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
+    else 1, and ``fat_gain`` applies if the styles, taken together, show a scalp.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
