@@ -33,7 +33,7 @@ from rnst_jax.presets import Config
 from rnst_jax.priors import Style
 from rnst_jax.style import StyleLoss
 
-FULL_SCHEDULE = 43_200
+FULL_SCHEDULE = api.planned_evaluations(rnst.presets.get("upstream"))
 KEYS = ("subject", "contrast", "slice", "size", "iterations", "platform")
 
 

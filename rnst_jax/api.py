@@ -96,7 +96,8 @@ def compile(
     masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
-    images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
+    if sigma is None or config.native == 0:
+        images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
@@ -183,10 +184,10 @@ def _solve_batch(batch: _Batch, physics: Any, solver: Any, tol: Scalar | None, *
     def one(case: _Batch) -> Result:
         problem = Problem(case.y, case.style, case.mask, case.style_mask, physics, case.sigma)
         result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
-        if case.mask is None or case.gain is None:
+        if case.gain is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        return dataclasses.replace(result, image=jnp.clip(result.image, 0, 1) * case.mask * case.gain)
+        return dataclasses.replace(result, image=jnp.clip(result.image, 0, 1) * case.gain)
 
     return jax.lax.map(one, batch, batch_size=chunk)
 
@@ -211,14 +212,14 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
 
 
 def _gain(config: Config, masks: Array, style: Array, style_masks: Array, scalp: Any) -> Array:
-    """What the reconstructed images are multiplied by."""
+    """What the reconstructed images are multiplied by: 0 in air."""
     if scalp is not None:
         weight = _images("scalp", scalp)
     elif config.fat_gain != 1 and shows_scalp(np.asarray(style), np.asarray(style_masks)):
         weight = jnp.stack([scalp_weight(mask) for mask in np.asarray(masks)])
     else:
         weight = jnp.zeros_like(masks)
-    return jnp.broadcast_to(1 + (config.fat_gain - 1) * weight, masks.shape)
+    return masks * (1 + (config.fat_gain - 1) * weight)
 
 
 def _chunk(config: Config, shape: tuple[int, ...]) -> int:
