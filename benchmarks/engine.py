@@ -26,6 +26,7 @@ import platform
 import time
 from typing import NamedTuple
 
+import common
 import jax
 import jax.numpy as jnp
 import nibabel as nib
@@ -153,12 +154,11 @@ def run(row: Row, content: jax.Array, style: jax.Array) -> dict:
 
 def table(results: list[dict]) -> str:
     """The results as a markdown table."""
-    head = ["step rule", *(f"loss at {n}" for n in AT), "CPU s / evaluation"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for result in results:
         losses = [f"{result['loss'][str(n)]:.1f}" if str(n) in result["loss"] else "" for n in AT]
         lines.append([result["row"], *losses, f"{result['cpu_seconds_per_evaluation']:.3f}"])
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return common.table(["step rule", *(f"loss at {n}" for n in AT), "CPU s / evaluation"], lines)
 
 
 def main() -> None:
