@@ -1,5 +1,6 @@
 """What a scanner adds to a noiseless magnitude image: k-space truncation, interference, noise of one or more coils."""
 
+import functools
 import math
 
 import jax
@@ -69,8 +70,7 @@ def k_space_window(n: int, keep: Scalar, taper: Scalar = 0.0) -> Float[Array, "n
         >>> k_space_window(8, 0.5).tolist()
         [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.5, 1.0]
     """
-    check_range("keep", keep, 0, 1, above=True)
-    check_range("taper", taper, 0, 1)
+    _check_window(keep, taper)
     k = jnp.abs(jnp.fft.fftfreq(n, 1 / n))
     edge = n * jnp.asarray(keep, float) / 2
     # for an even n the last frequency stands for both its ends
@@ -150,6 +150,7 @@ def non_central_chi(image: Image, key: PRNGKey, noise: Scalar, coils: int = 1) -
         >>> non_central_chi(jnp.ones((1, 2)), jax.random.key(0), 0.0, coils=4).tolist()
         [[1.0, 1.0]]
     """
+    _check_noise(noise, coils)
     return _sum_of_squares(image, _noise(image.shape, key, noise, coils)).astype(image.dtype)
 
 
@@ -185,6 +186,24 @@ def acquire(
         >>> acquire(jnp.ones((8, 9)), jax.random.key(0), noise=0.1, keep=0.5, emi=0.2).shape
         (8, 9)
     """
+    _check_noise(noise, coils)
+    check_range("emi", emi, 0)
+    keep = keep if isinstance(keep, tuple) else (keep, keep)
+    for share in keep:
+        _check_window(share, taper)
+    return _acquire(image, key, noise, keep, taper, coils, emi)
+
+
+@functools.partial(jax.jit, static_argnames="coils")
+def _acquire(
+    image: Image,
+    key: PRNGKey,
+    noise: Scalar,
+    keep: tuple[Scalar, Scalar],
+    taper: Scalar,
+    coils: int,
+    emi: Scalar,
+) -> Image:
     noise_key, tone_key = jax.random.split(key)
     rows, columns = window = _window(image.shape, keep, taper)
     power = jnp.mean(rows**2) * jnp.mean(columns**2)
@@ -192,6 +211,11 @@ def acquire(
     stripe = _filter(line_noise(image.shape, tone_key, emi), window)
     stripe = stripe / (jnp.sqrt(jnp.mean(rows**2)) * jnp.mean(columns))
     return _sum_of_squares(_filter(image, window) + stripe, e).astype(image.dtype)
+
+
+def _check_window(keep: Scalar, taper: Scalar) -> None:
+    check_range("keep", keep, 0, 1, above=True)
+    check_range("taper", taper, 0, 1)
 
 
 def _window(shape: tuple[int, ...], keep: Scalar | tuple[Scalar, Scalar], taper: Scalar) -> tuple[Array, Array]:
@@ -203,10 +227,13 @@ def _filter(image: Array, window: tuple[Array, Array]) -> Array:
     return jnp.fft.ifft2(window[0][:, None] * window[1] * jnp.fft.fft2(image))
 
 
-def _noise(shape: tuple[int, ...], key: PRNGKey, noise: Scalar, coils: int) -> Complex[Array, "coils height width"]:
+def _check_noise(noise: Scalar, coils: int) -> None:
     check_range("noise", noise, 0)
     if coils < 1:
         raise ValueError(f"coils must be 1 or more, not {coils}")
+
+
+def _noise(shape: tuple[int, ...], key: PRNGKey, noise: Scalar, coils: int) -> Complex[Array, "coils height width"]:
     real, imaginary = noise * jax.random.normal(key, (2, coils, *shape))
     return jax.lax.complex(real, imaginary)
 

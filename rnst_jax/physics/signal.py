@@ -143,9 +143,7 @@ class SpoiledGradientEcho:
 
     def signal(self, tissue: Relaxation) -> Array:
         """See `spoiled_gradient_echo`."""
-        return spoiled_gradient_echo(
-            tissue.density, tissue.t1, tissue.t2_star, tr=self.tr, te=self.te, flip=self.flip
-        )
+        return spoiled_gradient_echo(tissue.density, tissue.t1, tissue.t2_star, tr=self.tr, te=self.te, flip=self.flip)
 
 
 @pytree
