@@ -1,13 +1,16 @@
 """From the contrast of one field to that of another: by tissue maps where there are some, else by intensities alone."""
 
+import functools
+import itertools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnst_jax.physics.relaxation import relaxation
+from rnst_jax.physics.relaxation import check, relaxation
 from rnst_jax.physics.signal import Sequence
 from rnst_jax.types import Scalar
 
@@ -34,6 +37,14 @@ def signals(sequence: Sequence, field: Scalar, tissues: tuple[str, ...] = BRAIN)
         >>> [round(x, 2) for x in signals(SpinEcho(tr=4.0, te=0.1), 3.0).tolist()]
         [0.3, 0.18, 0.56]
     """
+    for tissue in tissues:
+        check(tissue, field)
+    sequence.check()
+    return _signals(sequence, field, tissues)
+
+
+@functools.partial(jax.jit, static_argnames="tissues")
+def _signals(sequence: Sequence, field: Scalar, tissues: tuple[str, ...]) -> Float[Array, "tissues"]:
     return jnp.stack([jnp.asarray(sequence.signal(relaxation(tissue, field))) for tissue in tissues])
 
 
@@ -195,13 +206,13 @@ def check_start(before: Array, tissues: tuple[str, ...], *, distinct: bool) -> N
         Traceback (most recent call last):
         ValueError: grey and white are equally bright at from_field with this sequence; give tissue maps
     """
-    if isinstance(before, jax.core.Tracer):
+    if isinstance(before, Tracer):
         return
     values = np.asarray(before, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     if values[order[0]] < _FAINT * values.max():
         raise ValueError(f"{tissues[order[0]]} has no signal at from_field with this sequence; choose another")
-    for a, b in zip(order, order[1:], strict=False):
+    for a, b in itertools.pairwise(order):
         if distinct and values[b] < _ALIKE * values[a]:
             raise ValueError(
                 f"{tissues[a]} and {tissues[b]} are equally bright at from_field with this sequence; give tissue maps"

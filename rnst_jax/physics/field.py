@@ -7,8 +7,6 @@ The parts are in `rnst_jax.physics.relaxation` (T1, T2 and proton density agains
 
 from collections.abc import Mapping
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from rnst_jax.physics import contrast as contrasts
@@ -77,6 +75,7 @@ def at_field(
             range they give NaN.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> brain = jnp.array([[0.3, 0.7, 0.95]])  # CSF, grey, white matter
         >>> [round(x, 2) for x in at_field(brain, field=0.055, centres=brain[0])[0].tolist()]
         [0.13, 0.84, 0.95]
@@ -135,6 +134,7 @@ def low_field(
         ValueError: a number is out of its range (see `at_field`), eagerly only.
 
     Example:
+        >>> import jax, jax.numpy as jnp
         >>> low_field(jnp.eye(16), jax.random.key(0), contrast="T2w", field=0.3, noise=0.02).shape
         (16, 16)
     """

@@ -56,14 +56,22 @@ class Law:
         """The first and the last field (T) at which the law holds."""
         return self.fields[0], self.fields[-1]
 
+    def check(self, field: Scalar) -> None:
+        """Refuse a field (T) outside of `range`; nothing is checked while JAX traces it.
+
+        Raises:
+            ValueError: names the range.
+        """
+        check_range("field", field, *self.range, "T")
+
     def __call__(self, field: Scalar) -> Array:
         """The time in s at a field in T, any shape.
 
         Raises:
             ValueError: the field lies outside of `range`. A traced field cannot raise: there the time is NaN.
         """
+        self.check(field)
         low, high = self.range
-        check_range("field", field, low, high, "T")
         field = jnp.asarray(field, float)
         time = jnp.exp(jnp.interp(jnp.log(field), np.log(self.fields), np.log(self.seconds)))
         return jnp.where((field >= low * (1 - 1e-6)) & (field <= high * (1 + 1e-6)), time, jnp.nan)
@@ -159,6 +167,23 @@ def field_range(tissues: tuple[str, ...] = TISSUES) -> tuple[float, float]:
     return max(low for low, _ in ranges), min(high for _, high in ranges)
 
 
+def check(tissue: str, field: Scalar) -> None:
+    """Refuse a tissue or a field (T) that `relaxation` does not know.
+
+    Raises:
+        ValueError: no such tissue, or a law does not hold at this field (not checked while JAX traces it).
+
+    Example:
+        >>> check("grey", 7.0)
+        Traceback (most recent call last):
+        ValueError: field must be from 0.05 to 3 T, not 7
+    """
+    if tissue not in TISSUES:
+        raise ValueError(f"no tissue '{tissue}'; there are {', '.join(TISSUES)}")
+    for law in (T1[tissue], T2[tissue]):
+        law.check(field)
+
+
 def relaxation(tissue: str, field: Scalar) -> Relaxation:
     """Relaxation times and proton density of a tissue.
 
@@ -167,14 +192,12 @@ def relaxation(tissue: str, field: Scalar) -> Relaxation:
         field: B0 in T, from 0.05 to 3 (see `field_range`).
 
     Raises:
-        ValueError: no such tissue, or a law does not hold at this field. Where JAX traces the field, the times are
-            NaN instead.
+        ValueError: see `check`. Where JAX traces the field, the times out of range are NaN instead.
 
     Example:
         >>> round(float(relaxation("white", 3.0).t1), 3)
         0.887
     """
-    if tissue not in TISSUES:
-        raise ValueError(f"no tissue '{tissue}'; there are {', '.join(TISSUES)}")
+    check(tissue, field)
     t1, t2 = T1[tissue](field), T2[tissue](field)
     return Relaxation(PROTON_DENSITY[tissue], t1, t2, 1 / (1 / t2 + DEPHASING[tissue] * jnp.asarray(field, float)))

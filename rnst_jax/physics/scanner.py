@@ -103,12 +103,12 @@ def truncate(
     return _filter(image, _window(image.shape, keep, taper))
 
 
-def line_noise(shape: tuple[int, int], key: PRNGKey, strength: Scalar) -> Complex[Array, "height width"]:
+def line_noise(shape: tuple[int, ...], key: PRNGKey, strength: Scalar) -> Complex[Array, "height width"]:
     """The image of a tone that an unshielded receiver picks up: a stripe along the phase-encoding axis.
 
-    In k-space the tone is exp(2 pi i f s + i phi_l) at sample s of line l. Its frequency f is fixed for the scan and the
-    phase phi_l is new in every line, for nothing ties it to the pulses. Lines are read along a row of the image: the tone
-    is a column (with side lobes where f n is no whole number) of white noise.
+    In k-space the tone is exp(2 pi i f s + i phi_l) at sample s of line l. Its frequency f is fixed for the scan, and
+    the phase phi_l is new in every line, for nothing ties it to the pulses. Lines are read along a row of the image:
+    the tone is a column (with side lobes where f W is no whole number) of white noise.
 
     Args:
         shape: (H, W), static.

@@ -32,7 +32,7 @@ def spin_echo(density: Scalar, t1: Scalar, t2: Scalar, *, tr: Scalar, te: Scalar
         0.232
     """
     _check_tissue(density, t1=t1, t2=t2)
-    check_order(te=te, tr=tr)
+    SpinEcho(tr, te).check()
     recovered = 1 - 2 * jnp.exp(-(tr - te / 2) / t1) + jnp.exp(-tr / t1)
     return density * recovered * jnp.exp(-te / t2)
 
@@ -58,8 +58,7 @@ def spoiled_gradient_echo(
         0.067
     """
     _check_tissue(density, t1=t1, t2_star=t2_star)
-    check_order(te=te, tr=tr)
-    check_range("flip", flip, 0, 180, "degrees", above=True)
+    SpoiledGradientEcho(tr, te, flip).check()
     a, e = jnp.deg2rad(jnp.asarray(flip, float)), jnp.exp(-tr / t1)
     return density * jnp.sin(a) * (1 - e) / (1 - jnp.cos(a) * e) * jnp.exp(-te / t2_star)
 
@@ -83,8 +82,7 @@ def inversion_recovery(density: Scalar, t1: Scalar, t2: Scalar, *, tr: Scalar, t
         0.0
     """
     _check_tissue(density, t1=t1, t2=t2)
-    check_order(te=te)
-    check_order(ti=ti, ti_plus_te=ti + te, tr=tr)
+    InversionRecovery(tr, te, ti).check()
     return density * jnp.abs(1 - 2 * jnp.exp(-ti / t1) + jnp.exp(-tr / t1)) * jnp.exp(-te / t2)
 
 
@@ -122,6 +120,10 @@ class SpinEcho:
     tr: Scalar
     te: Scalar
 
+    def check(self) -> None:
+        """Raise the ValueError of `spin_echo`, if any."""
+        check_order(te=self.te, tr=self.tr)
+
     def signal(self, tissue: Relaxation) -> Array:
         """See `spin_echo`."""
         return spin_echo(tissue.density, tissue.t1, tissue.t2, tr=self.tr, te=self.te)
@@ -141,6 +143,11 @@ class SpoiledGradientEcho:
     te: Scalar
     flip: Scalar
 
+    def check(self) -> None:
+        """Raise the ValueError of `spoiled_gradient_echo`, if any."""
+        check_order(te=self.te, tr=self.tr)
+        check_range("flip", self.flip, 0, 180, "degrees", above=True)
+
     def signal(self, tissue: Relaxation) -> Array:
         """See `spoiled_gradient_echo`."""
         return spoiled_gradient_echo(tissue.density, tissue.t1, tissue.t2_star, tr=self.tr, te=self.te, flip=self.flip)
@@ -159,6 +166,11 @@ class InversionRecovery:
     tr: Scalar
     te: Scalar
     ti: Scalar
+
+    def check(self) -> None:
+        """Raise the ValueError of `inversion_recovery`, if any."""
+        check_order(te=self.te)
+        check_order(ti=self.ti, ti_plus_te=self.ti + self.te, tr=self.tr)
 
     def signal(self, tissue: Relaxation) -> Array:
         """See `inversion_recovery`."""

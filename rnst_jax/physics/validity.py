@@ -1,9 +1,10 @@
 """Limits of validity: errors for numbers, nothing for values that JAX traces."""
 
+import itertools
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def check_range(
@@ -29,7 +30,7 @@ def check_range(
         Traceback (most recent call last):
         ValueError: field must be from 0.05 to 7 T, not 0.01
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     numbers = np.asarray(value, dtype=np.float64).ravel()
     slack = 1e-6
@@ -55,11 +56,11 @@ def check_order(**times: Any) -> None:
         Traceback (most recent call last):
         ValueError: te must be below tr, not 0.1 and 0.05 s
     """
-    known = {name: value for name, value in times.items() if not isinstance(value, jax.core.Tracer)}
+    known = {name: value for name, value in times.items() if not isinstance(value, Tracer)}
     for name, value in known.items():
         check_range(name, value, 0, unit="s", above=True)
     names = list(known)
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in itertools.pairwise(names):
         a, b = np.broadcast_arrays(np.asarray(known[first], np.float64), np.asarray(known[second], np.float64))
         if not np.all(a < b):
             at = np.argmin(a < b)
