@@ -85,7 +85,7 @@ def test_the_ernst_angle_is_the_best():
         (lambda: scanner.acquire(jnp.ones((4, 4)), KEY, noise=-0.1), "noise must be 0 or more, not -0.1"),
         (lambda: scanner.acquire(jnp.ones((4, 4)), KEY, noise=0.1, coils=0), "coils must be 1 or more, not 0"),
         (lambda: scanner.acquire(jnp.ones((4, 4)), KEY, noise=0.1, keep=(1.0, 0.0)), "keep must be above 0"),
-        (lambda: field.at_field(jnp.eye(4), field=0.01), "field must be from 0.05 to 7 T, not 0.01"),
+        (lambda: field.at_field(jnp.eye(4), field=0.01), "field must be from 0.05 to 3 T, not 0.01"),
         (lambda: field.at_field(jnp.eye(4), field=0.1, from_field=7.0), "field must be from 0.05 to 3 T, not 7"),
         (lambda: field.at_field(jnp.eye(4), field=0.1, contrast="FLAIR"), "no contrast 'FLAIR'; there are T1w, T2w"),
         (lambda: field.at_field(jnp.eye(4), field=0.1, maps={}), "give the map of one tissue"),

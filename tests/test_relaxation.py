@@ -93,7 +93,7 @@ def test_t1_rises_with_the_field_and_grey_is_slower_than_white():
 
 @pytest.mark.parametrize("field", [0.04, 3.1, 0.0, -1.0, float("nan"), float("inf")])
 def test_a_field_out_of_range_is_an_error(field):
-    with pytest.raises(ValueError, match=r"field must be from 0\.05 to (3|7) T, not"):
+    with pytest.raises(ValueError, match=r"field must be from 0\.05 to 3 T, not"):
         r.relaxation("white", field)
 
 

@@ -180,8 +180,7 @@ def check(tissue: str, field: Scalar) -> None:
     """
     if tissue not in TISSUES:
         raise ValueError(f"no tissue '{tissue}'; there are {', '.join(TISSUES)}")
-    for law in (T1[tissue], T2[tissue]):
-        law.check(field)
+    check_range("field", field, *field_range((tissue,)), "T")
 
 
 def relaxation(tissue: str, field: Scalar) -> Relaxation:
