@@ -278,8 +278,8 @@ def test_vmap_equals_a_loop():
     images = jnp.stack([jnp.asarray(head(48, subject=s)[0]) for s in range(2)])
     keys, fields = jax.random.split(KEY), jnp.array([0.055, 1.5])
     together = jax.jit(jax.vmap(lambda x, key, b: field.low_field(x, key, field=b)))(images, keys, fields)
-    for i in range(2):
-        np.testing.assert_allclose(together[i], field.low_field(images[i], keys[i], field=float(fields[i])), atol=1e-5)
+    for i, (image, key) in enumerate(zip(images, keys, strict=True)):
+        np.testing.assert_allclose(together[i], field.low_field(image, key, field=float(fields[i])), atol=1e-5)
 
 
 def test_nan_is_not_swallowed():

@@ -139,7 +139,7 @@ def _simulate(
     numbers = {"field": args.field, "from_field": args.from_field, "contrast": args.contrast}
     # One map of intensities for all slices keeps them comparable.
     centres = None if maps else tissue_centres(jnp.asarray(stack.ravel()[:: -(-stack.size // _SAMPLE)]))
-    try:
+    try:  # on one voxel: what the laws and the sequence do not allow
         at_field(jnp.ones(1), **numbers, maps={name: jnp.ones(1) for name in maps} or None, centres=centres)
     except ValueError as error:
         raise UsageError(f"{error}; give another --field, --from-field or --contrast") from error

@@ -1,8 +1,7 @@
 """Relaxation times and proton density of tissues of the head against the field, from published laws and tables.
 
-Every number stands here with its source; `T1` and `T2` are what the field model uses. Sources differ among each other
-by more than their own errors (by up to 15 percent at 3 T, more for white matter at 1.5 T), for methods, regions and
-subjects differ: docs/field.md compares them.
+Every number stands here with its source; `T1` and `T2` are what the field model uses. Published times differ by more
+than their own errors, with the method, the region and the preparation; docs/field.md compares them.
 
 - Bottomley, Foster, Argersinger and Pfeifer, Med. Phys. 11 (1984): T1 = A nu^B fitted to 1 to 100 MHz, and T2, which
   does not depend on the frequency there.
