@@ -71,6 +71,11 @@ def k_space_window(n: int, keep: Scalar, taper: Scalar = 0.0) -> Float[Array, "n
         [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.5, 1.0]
     """
     _check_window(keep, taper)
+    return _weights(n, keep, taper)
+
+
+@functools.partial(jax.jit, static_argnames="n")
+def _weights(n: int, keep: Scalar, taper: Scalar) -> Float[Array, "n"]:
     k = jnp.abs(jnp.fft.fftfreq(n, 1 / n))
     edge = n * jnp.asarray(keep, float) / 2
     # for an even n the last frequency stands for both its ends
@@ -121,11 +126,16 @@ def line_noise(shape: tuple[int, ...], key: PRNGKey, strength: Scalar) -> Comple
         0.1
     """
     check_range("strength", strength, 0)
+    return strength / math.sqrt(shape[1]) * _tone(shape, key)
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _tone(shape: tuple[int, ...], key: PRNGKey) -> Complex[Array, "height width"]:
     tone_key, phase_key = jax.random.split(key)
     frequency = jax.random.uniform(tone_key)
     phases = 2 * jnp.pi * jax.random.uniform(phase_key, (shape[0], 1))
     tone = jnp.exp(1j * (2 * jnp.pi * frequency * jnp.arange(shape[1]) + phases))
-    return strength / math.sqrt(shape[1]) * jnp.fft.ifft2(tone, norm="ortho")
+    return jnp.fft.ifft2(tone, norm="ortho")
 
 
 def non_central_chi(image: Image, key: PRNGKey, noise: Scalar, coils: int = 1) -> Image:
@@ -223,6 +233,7 @@ def _window(shape: tuple[int, ...], keep: Scalar | tuple[Scalar, Scalar], taper:
     return k_space_window(shape[-2], rows, taper), k_space_window(shape[-1], columns, taper)
 
 
+@jax.jit
 def _filter(image: Array, window: tuple[Array, Array]) -> Array:
     return jnp.fft.ifft2(window[0][:, None] * window[1] * jnp.fft.fft2(image))
 
@@ -233,11 +244,13 @@ def _check_noise(noise: Scalar, coils: int) -> None:
         raise ValueError(f"coils must be 1 or more, not {coils}")
 
 
+@functools.partial(jax.jit, static_argnames=("shape", "coils"))
 def _noise(shape: tuple[int, ...], key: PRNGKey, noise: Scalar, coils: int) -> Complex[Array, "coils height width"]:
     real, imaginary = noise * jax.random.normal(key, (2, coils, *shape))
     return jax.lax.complex(real, imaginary)
 
 
+@jax.jit
 def _sum_of_squares(signal: Array, noise: Array) -> Array:
     coils = len(noise)
     return jnp.sqrt(jnp.sum(jnp.abs(signal / math.sqrt(coils) + noise) ** 2, axis=0))
