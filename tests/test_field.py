@@ -202,9 +202,9 @@ def test_the_intensity_map_is_monotone_and_passes_its_knots():
         knots = np.maximum.accumulate(np.asarray(centres * gain))
         np.testing.assert_allclose(contrast.by_intensity(centres, centres, before, after), knots, atol=1e-6)
         assert float(y[0]) == 0
-        # smooth: no kink within the tissues' intensities (the last knot is at 0.8)
-        inside = y[x < 0.8]
-        assert float(jnp.abs(jnp.diff(inside, 2)).max()) < 30 * (1.2 / 2000) ** 2 * 30
+        # smooth up to the last knot: the slope turns slowly, where straight pieces would turn it by 1 to 9 at once
+        slope = jnp.diff(y[x < 0.8]) / (x[1] - x[0])
+        assert float(jnp.abs(jnp.diff(slope)).max()) < 0.15
 
 
 def test_signals_of_another_order_keep_the_map_rising():

@@ -108,8 +108,12 @@ ROONEY_2007 = {
 
 def _joined(tissue: str, lowest: float) -> Law:
     """O'Reilly and Webb at 0.05 T, Bottomley at 0.1 T, Rooney's law from 0.5 T on."""
+
+    def at(law: Law, field: float) -> float:  # in numpy: an import must not start JAX
+        return float(np.exp(np.interp(np.log(field), np.log(law.fields), np.log(law.seconds))))
+
     low, high = BOTTOMLEY_1984[tissue], ROONEY_2007[tissue]
-    return Law((0.05, 0.1, 0.5, 7.0), (lowest, float(low(0.1)), float(high(0.5)), float(high(7.0))))
+    return Law((0.05, 0.1, 0.5, 7.0), (lowest, at(low, 0.1), at(high, 0.5), at(high, 7.0)))
 
 
 T1 = {
