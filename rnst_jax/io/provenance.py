@@ -97,3 +97,41 @@ def sidecar(
         "Slices": [dict(entry) for entry in slices],
         "Warnings": list(warnings),
     }
+
+
+def simulated(
+    *,
+    inputs: Mapping[str, pathlib.Path],
+    settings: Mapping[str, Any],
+    device: str,
+    seed: int,
+    run_seconds: float,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The content of a simulated scan's sidecar JSON, files again without their folders.
+
+    Args:
+        inputs: role (content, and grey, white, csf, fat for tissue maps) to file.
+        settings: every number that decides the output.
+        device: the device in words.
+        seed: the seed of the random key.
+        run_seconds: time to compile and run.
+        warnings: what the user was told.
+
+    Returns:
+        A dict that JSON can hold.
+    """
+    return {
+        "Description": "A scan as another field would show it, simulated from relaxation laws, k-space and noise",
+        "SyntheticImage": True,
+        "Note": "For research use only. Simulated, not measured. Not for diagnosis or treatment.",
+        "Sources": [path.name for path in inputs.values()],
+        "GeneratedBy": [
+            {"Name": "rnst_jax", "Version": __version__, "Device": device, "Packages": versions()},
+        ],
+        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
+        "Seed": seed,
+        "Settings": dict(settings),
+        "RunSeconds": round(run_seconds, 3),
+        "Warnings": list(warnings),
+    }

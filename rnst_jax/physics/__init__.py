@@ -1,6 +1,7 @@
-"""Forward models y = A x."""
+"""Forward models y = A x, and the field model (`rnst_jax.physics.field`)."""
 
+from rnst_jax.physics import field
 from rnst_jax.physics.base import LinearPhysics
 from rnst_jax.physics.identity import Identity
 
-__all__ = ["Identity", "LinearPhysics"]
+__all__ = ["Identity", "LinearPhysics", "field"]
