@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from rnst_jax.features import Extractor
+from rnst_jax.schedules import Number, at
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.losses import StyleLoss, Targets
 from rnst_jax.style.optimisers import Adam, Optimiser
@@ -24,24 +25,68 @@ class Denoised:
 
     Attributes:
         denoiser: D, any callable of an image and a standard deviation.
-        factor: multiplies the problem's sigma.
+        factor: multiplies the problem's sigma; a number, or a schedule over the outer iterations.
 
     Source: Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017).
     """
 
     denoiser: Denoiser
-    factor: Scalar = 1.0
+    factor: Number = 1.0
+
+    @property
+    def evaluations(self) -> int:
+        """One call of the denoiser."""
+        return 1
 
     def init(self, problem: Problem) -> Float[Array, ""]:
-        """The standard deviation handed to the denoiser."""
-        return jnp.asarray(self.factor * problem.sigma)
+        """The noise's standard deviation."""
+        return jnp.asarray(problem.sigma)
 
     def target(self, x: Image, aux: Any, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Any]:
         """D(x); a third axis of x (channels) is denoised channel by channel."""
-        del step, key
+        del key
+        sigma = jnp.asarray(at(self.factor, step) * aux, aux.dtype)
         if x.ndim == 3:
-            return jax.vmap(lambda c: self.denoiser(c, aux), in_axes=-1, out_axes=-1)(x), aux
-        return self.denoiser(x, aux), aux
+            return jax.vmap(lambda c: self.denoiser(c, sigma), in_axes=-1, out_axes=-1)(x), aux
+        return self.denoiser(x, sigma), aux
+
+    def score(self, x: Image, aux: Any) -> None:
+        """None: RED's energy costs a call of the denoiser, see `rnst_jax.solvers.RedEnergy`."""
+
+
+@pytree
+class Function:
+    """Any function as a prior: x_hat = fn(x, *parameters).
+
+    Attributes:
+        fn: an image, and the parameters if there are any -> an image, in JAX; static.
+        parameters: arrays, numbers or pytrees of them; leaves, so that new ones compile nothing.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> prior = Function(lambda x, share: share * x, (0.5,))
+        >>> prior.target(jnp.ones((1, 2)), None, 0, None)[0].tolist()
+        [[0.5, 0.5]]
+    """
+
+    fn: Callable[..., Image] = jax.tree.static()
+    parameters: tuple[Any, ...] = ()
+
+    @property
+    def evaluations(self) -> int:
+        """One call."""
+        return 1
+
+    def init(self, problem: Problem) -> None:
+        """Nothing to compute."""
+
+    def target(self, x: Image, aux: None, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, None]:
+        """fn(x)."""
+        del aux, step, key
+        return self.fn(x, *self.parameters), None
+
+    def score(self, x: Image, aux: None) -> None:
+        """None: a function says nothing of how good an image is."""
 
 
 @pytree
@@ -130,6 +175,17 @@ class WeightedSum:
     def init(self, problem: Problem) -> tuple[Any, ...]:
         """The state of each part."""
         return tuple(prior.init(problem) for prior in self.priors)
+
+    @property
+    def evaluations(self) -> int:
+        """Those of all parts."""
+        return sum(prior.evaluations for prior in self.priors)
+
+    def score(self, x: Image, aux: Any) -> Float[Array, ""] | None:
+        """sum_i w_i score_i over the parts that have one; None if no part has."""
+        scores = [prior.score(x, a) for prior, a in zip(self.priors, aux, strict=True)]
+        terms = [w * score for w, score in zip(self.weights, scores, strict=True) if score is not None]
+        return jnp.sum(jnp.stack(terms)) if terms else None
 
     def target(self, x: Image, aux: Any, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Any]:
         """The weighted mean of the targets."""
