@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from rnst_jax.schedules import Number
-from rnst_jax.solvers.base import FixedPoint, advance, start, value
+from rnst_jax.solvers.base import FixedPoint, advance, relative_change, start, value
 from rnst_jax.solvers.drive import State
 from rnst_jax.types import Image, Prior, PRNGKey, Problem, Scalar, pytree
 
@@ -45,6 +45,11 @@ class Admm(FixedPoint):
     def at(self, state: State, point: tuple[Image, Image]) -> State:
         """The state with another (v, u)."""
         return dataclasses.replace(state, aux=Split(state.aux.prior, *point))
+
+    def _advance(self, state: State, x: Image, split: Split, targets: int = 1) -> State:
+        new = advance(state, x, self.prior, split.prior, split, targets)
+        # x may stay where it started while v moves
+        return dataclasses.replace(new, change=relative_change(self.point(new), self.point(state)))
 
 
 @pytree
@@ -85,7 +90,7 @@ class RedAdmm(Admm):
         for k in range(self.inner):
             v_hat, aux = self.prior.target(v, aux, number, jax.random.fold_in(key, k))
             v = (lam * v_hat + self.beta * (x + u)) / (lam + self.beta)
-        return advance(state, x, self.prior, aux, Split(aux, v, u + x - v), self.inner)
+        return self._advance(state, x, Split(aux, v, u + x - v), self.inner)
 
 
 @pytree
@@ -117,4 +122,4 @@ class PnpAdmm(Admm):
         v, u = state.aux.v, state.aux.u
         x = problem.physics.prox(v - u, problem.y, value(self.mu, number, v))
         v, aux = self.prior.target(x + u, state.aux.prior, number, key)
-        return advance(state, x, self.prior, aux, Split(aux, v, u + x - v))
+        return self._advance(state, x, Split(aux, v, u + x - v))

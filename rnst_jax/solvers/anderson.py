@@ -78,7 +78,7 @@ class Anderson:
         z = jnp.where(history.count > 0, self._mix(history), p)
         new = self.solver.step(problem, self.solver.at(history.inner, unravel(z)), number, key)
         image, _ = ravel_pytree(self.solver.point(new))
-        new = dataclasses.replace(new, change=relative_change(new.x, history.inner.x))
+        new = dataclasses.replace(new, change=relative_change(image, p))
         slot = history.count % self.memory
         points, images = history.points.at[slot].set(z), history.images.at[slot].set(image)
         return dataclasses.replace(new, aux=History(new, points, images, history.count + 1))

@@ -24,7 +24,7 @@ class FixedPoint:
     """The result is the last iterate; `rnst_jax.solvers.Best` changes that."""
 
     def error(self, state: State) -> Float[Array, ""]:
-        """The relative change of the iterate."""
+        """The relative change of the point."""
         return state.change
 
     def image(self, state: State) -> Image:
@@ -49,7 +49,7 @@ def start(problem: Problem, x0: Image, prior: Prior) -> tuple[State, Any]:
 
 
 def advance(state: State, x: Image, prior: Prior, prior_aux: Any, aux: Any = None, targets: int = 1) -> State:
-    """The state after a step.
+    """The state after a step, with the relative change of x.
 
     Args:
         state: before the step.
@@ -70,10 +70,11 @@ def data_gradient(problem: Problem, x: Image) -> Image:
     return problem.physics.adjoint(problem.physics.forward(x) - problem.y)
 
 
-def relative_change(new: Array, old: Array) -> Float[Array, ""]:
-    """||new - old|| / ||old||; no derivative, which would be infinite where nothing changes."""
+def relative_change(new: Any, old: Any) -> Float[Array, ""]:
+    """||new - old|| / ||old|| of points; no derivative, which would be infinite where nothing changes."""
     new, old = jax.lax.stop_gradient((new, old))
-    return norm(new - old) / jnp.maximum(norm(old), jnp.finfo(old.dtype).tiny)
+    size = norm(old)
+    return norm(jax.tree.map(jnp.subtract, new, old)) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
 
 
 def value(number: Number, step: Step, x: Image) -> Scalar:

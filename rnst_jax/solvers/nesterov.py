@@ -78,7 +78,7 @@ class Nesterov:
         if self.restart:
             against = vdot(_minus(z, self.solver.point(new)), _minus(self.solver.point(new), p)).real > 0
             t_new = jnp.where(against, 1.0, t_new)
-        new = dataclasses.replace(new, change=relative_change(new.x, inner.x))
+        new = dataclasses.replace(new, change=relative_change(self.solver.point(new), p))
         return dataclasses.replace(new, aux=Momentum(new, p, t_new))
 
     def error(self, state: State) -> Float[Array, ""]:
