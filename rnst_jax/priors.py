@@ -13,9 +13,10 @@ from jaxtyping import Array, Float, Int
 from rnst_jax.features import Extractor
 from rnst_jax.schedules import Number, at
 from rnst_jax.style.engine import minimise
-from rnst_jax.style.losses import StyleLoss, Targets
+from rnst_jax.style.losses import StyleLoss
 from rnst_jax.style.optimisers import Adam, Optimiser
 from rnst_jax.style.parametrise import Parametrisation, Pixels
+from rnst_jax.style.loss_sum import LossSum, blend
 from rnst_jax.types import Denoiser, Image, PRNGKey, Problem, Scalar, pytree
 
 
@@ -95,7 +96,7 @@ class Style:
 
     Attributes:
         extractor: the network whose features are compared.
-        loss: the loss on them.
+        loss: the loss on them, a `StyleLoss` or a `LossSum`.
         parametrisation: what may change in the image: `Pixels` or `IntensityMap`.
         optimiser: the step rule; the default is the best for free pixels in ``benchmarks/engine.py``. An `IntensityMap`
             is no image: give `Adam` without factors.
@@ -103,34 +104,48 @@ class Style:
         reduce: side of the square of pixels that are averaged into one before the network sees an image, static. An
             intensity map has few numbers, which a smaller image determines as well at 1/reduce^2 of the cost.
         report: called as ``report(evaluations, loss)`` from the running computation, static; for progress bars.
+        style_weights: of the style images where the problem has several; equal by default.
 
     Source: Gatys, Ecker and Bethge, CVPR 2016.
     """
 
     extractor: Extractor
-    loss: StyleLoss = StyleLoss()
+    loss: StyleLoss | LossSum = StyleLoss()
     parametrisation: Parametrisation = Pixels()
     optimiser: Optimiser = Adam(0.005, 0.95, factors=(1, 2, 4, 8, 16, 32))
     evaluations: int = jax.tree.static(default=60)
     reduce: int = jax.tree.static(default=1)
     report: Callable[[int, float], None] | None = jax.tree.static(default=None)
+    style_weights: tuple[Scalar, ...] | None = None
 
-    def init(self, problem: Problem) -> Targets:
+    def init(self, problem: Problem) -> Any:
         """The targets, with the measurement's back-projection A^H y as the content."""
         return self.targets(problem, problem.physics.adjoint(problem.y))
 
-    def targets(self, problem: Problem, content: Array) -> Targets:
-        """Gram matrices of the problem's style and features of ``content``, both inside the masks of the problem."""
-        style = problem.style if content.ndim == 2 else jnp.repeat(problem.style[..., None], content.shape[-1], -1)
-        mask, style_mask = (None if m is None else self._small(m) for m in (problem.mask, problem.style_mask))
+    def targets(self, problem: Problem, content: Array) -> Any:
+        """Statistics of the problem's style and features of ``content``, both inside the masks of the problem.
+
+        Several styles count with ``style_weights``, see `rnst_jax.style.blend`.
+        """
+        if not isinstance(problem.style, tuple):
+            return self._targets(problem, content, problem.style, problem.style_mask)
+        masks = (
+            problem.style_mask if isinstance(problem.style_mask, tuple) else (problem.style_mask,) * len(problem.style)
+        )
+        each = [self._targets(problem, content, s, m) for s, m in zip(problem.style, masks, strict=True)]
+        return blend(each, self.style_weights)
+
+    def _targets(self, problem: Problem, content: Array, style: Image, style_mask: Any) -> Any:
+        style = style if content.ndim == 2 else jnp.repeat(style[..., None], content.shape[-1], -1)
+        mask, style_mask = (None if m is None else self._small(m) for m in (problem.mask, style_mask))
         return self.loss.targets(self.extractor, self._small(content), self._small(style), mask, style_mask)
 
-    def score(self, x: Array, targets: Targets) -> Float[Array, ""]:
+    def score(self, x: Array, targets: Any) -> Float[Array, ""]:
         """The loss of an image: the prior's own measure, without any reference."""
         return self.loss(self.extractor, self._small(x), targets)
 
     def stylise(
-        self, n: Array, targets: Targets, evaluations: int, p: Any | None = None
+        self, n: Array, targets: Any, evaluations: int, p: Any | None = None
     ) -> tuple[Array, Any, Float[Array, " evaluations"]]:
         """Minimise the loss for so many evaluations, from p or from the parameters that give n back.
 
@@ -153,7 +168,7 @@ class Style:
         shape = (image.shape[0] // self.reduce, image.shape[1] // self.reduce, *image.shape[2:])
         return jax.image.resize(image, shape, "linear")
 
-    def target(self, x: Image, aux: Targets, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Targets]:
+    def target(self, x: Image, aux: Any, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Any]:
         """T(x)."""
         del step, key
         image, _, _ = self.stylise(x, aux, self.evaluations)

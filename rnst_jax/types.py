@@ -104,7 +104,7 @@ class Prior(Protocol):
         ...
 
     def score(self, x: Image, aux: Any) -> Float[Array, ""] | None:
-        """How unlikely x is, lower is better, at the cost of an evaluation or less; None if there is no such measure."""
+        """How unlikely x is, lower is better, for an evaluation's cost or less; None if there is no such measure."""
         ...
 
 
@@ -124,7 +124,7 @@ class Problem:
     y: Array
     style: Image | tuple[Image, ...]
     mask: Image | None
-    style_mask: Image | None | tuple[Image | None, ...]
+    style_mask: Image | tuple[Image | None, ...] | None
     physics: Any
     sigma: Scalar
 

@@ -95,6 +95,7 @@ DENOISERS = [
     pytest.param(DenoiserRow(denoise.Identity, lowers=False), id="Identity"),
     pytest.param(DenoiserRow(denoise.Gaussian), id="Gaussian"),
     pytest.param(DenoiserRow(denoise.TotalVariation), id="TotalVariation"),
+    pytest.param(DenoiserRow(denoise.Wavelet), id="Wavelet"),
     pytest.param(DenoiserRow(denoise.NonLocalMeans), id="NonLocalMeans"),
     pytest.param(DenoiserRow(lambda: denoise.NonLocalMeans(patch_size=3, patch_distance=3)), id="NonLocalMeans small"),
     pytest.param(DenoiserRow(lambda: denoise.Host(_host_blur)), id="Host"),

@@ -1,4 +1,4 @@
-"""Solvers with a linear symmetric denoiser against the linear equations that they stand for; acceleration, schedules."""
+"""Solvers with a linear symmetric denoiser against the linear equations they stand for; acceleration, schedules."""
 
 import dataclasses
 import functools
@@ -72,6 +72,7 @@ ROWS = {
         lambda d: solvers.RedGradient(d, Linear(0.2, 0.5, 9), Geometric(5.0, LAM, 9)), "red", 400
     ),
 }
+
 
 def problem_of(physics, seed=0):
     """A measurement that is not in the range of A, in float64."""
@@ -208,13 +209,13 @@ def test_a_gradient_survives_convergence():
 
 
 @pytest.mark.parametrize("name", ["PnpAdmm", "Anderson of RedFixedPoint"])
-def test_batch_mates_change_nothing(name, tol=1e-4):
+def test_batch_mates_change_nothing(name):
     # float32; each stops by itself at its own step
     problems = [jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), problem_of(Identity(), s)) for s in range(3)]
     problems[1] = dataclasses.replace(problems[1], y=jnp.ones(SHAPE).at[0].set(0.999))
 
     def run(problem):
-        return rnst.solve(problem, ROWS[name].make(Function(blur)), max_steps=80, tol=tol)
+        return rnst.solve(problem, ROWS[name].make(Function(blur)), max_steps=80, tol=1e-4)
 
     single, mapped = jax.jit(run), jax.jit(jax.vmap(run))
     alone = [single(p) for p in problems]

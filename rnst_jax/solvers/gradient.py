@@ -12,7 +12,7 @@ from rnst_jax.types import Image, Prior, PRNGKey, Problem, pytree
 class RedGradient(FixedPoint):
     """x+ = x - mu [ A^H (A x - y) + lambda (x - x_hat) ], x_hat the prior's target at x.
 
-    Where x_hat = D(x) with D linear and symmetric, this descends on 1/2 ||A x - y||^2 + lambda/2 x^T (x - D(x)), and its
+    Where x_hat = D(x) with D linear and symmetric, it descends on 1/2 ||A x - y||^2 + lambda/2 x^T (x - D(x)), and its
     fixed point solves (A^H A + lambda (I - D)) x = A^H y. It converges for mu < 2 / (||A||^2 + lambda ||I - D||), whose
     last norm is at most 2 for a non-expansive D.
 

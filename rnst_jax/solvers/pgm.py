@@ -1,4 +1,4 @@
-"""Proximal gradient methods: RED's, whose gradient step is the prior's, and PnP's, whose proximal step is the prior's."""
+"""Proximal gradient methods: RED's takes the gradient step on the prior, PnP's on the data."""
 
 from jaxtyping import Array, Int
 
@@ -19,8 +19,8 @@ class RedProximalGradient(FixedPoint):
     Attributes:
         prior: any prior; x_hat is its target at x.
         lam: weight lambda of the prior, more than 0, a number or a schedule.
-        lipschitz: L, a bound of the Lipschitz constant of x - x_hat; 1 suffices for symmetric denoisers with eigenvalues
-            in [0, 1], 2 for every non-expansive one.
+        lipschitz: L, a bound of the Lipschitz constant of x - x_hat; 1 is enough for symmetric denoisers with
+            eigenvalues in [0, 1], 2 for every non-expansive one.
 
     Source: Reehorst and Schniter, IEEE Trans. Comput. Imaging 5 (2019), RED-PG.
 
