@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Int
 from rnst_jax.features import Extractor
 from rnst_jax.schedules import Number, at
 from rnst_jax.style.engine import minimise
+from rnst_jax.style.loss_sum import LossSum, blend
 from rnst_jax.style.losses import StyleLoss
 from rnst_jax.style.optimisers import Adam, Optimiser
 from rnst_jax.style.parametrise import Parametrisation, Pixels
-from rnst_jax.style.loss_sum import LossSum, blend
 from rnst_jax.types import Denoiser, Image, PRNGKey, Problem, Scalar, pytree
 
 

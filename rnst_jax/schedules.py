@@ -22,7 +22,7 @@ Number = Scalar | Schedule
 """A setting: the same for all steps, or a schedule."""
 
 
-def at(number: Any, step: Step) -> Scalar:
+def at(number: Any, step: Step) -> Any:
     """The value of a setting at a step.
 
     Example:

@@ -102,7 +102,7 @@ def drive(
         converged = jnp.zeros((), bool) if tol is None else error <= tol
         status = jnp.where(converged, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
-        better = finite & (new.score < carry.best.score) if solver.keeps_best else finite
+        better = finite & (_score(new) < _score(carry.best)) if solver.keeps_best else finite
         values = {"score": _score(new), "loss": new.loss, "error": error}
         taken = _Carry(
             _select(finite, new, carry.state),
