@@ -332,3 +332,15 @@ def test_solvers_nest():
 
 def _distance(expected, problem, image):
     return jnp.abs(image.ravel() - expected).max()
+
+
+@pytest.mark.parametrize("wrap", [lambda s: solvers.Nesterov(s, restart=True), solvers.Anderson])
+def test_images_may_be_complex(wrap):
+    # D x = x / 2, so that the fixed point is y / (1 + lambda / 2)
+    y = jnp.asarray([[1 + 2j, -0.5j], [0.3, 1j]], jnp.complex64)
+    problem = Problem(y, jnp.zeros((2, 2)), None, None, Identity(), 0.1)
+    prior = Function(lambda x: x / 2)
+    solver = solvers.Best(wrap(solvers.RedAdmm(prior, LAM)), solvers.RedEnergy(prior, LAM))
+    result = rnst.solve(problem, solver, max_steps=30)
+    assert result.image.dtype == jnp.complex64
+    np.testing.assert_allclose(result.image, y / (1 + LAM / 2), atol=1e-4)

@@ -93,9 +93,9 @@ class Anderson:
 
     def _mix(self, history: History) -> Float[Array, " size"]:
         f = history.images - history.points
-        used = (jnp.arange(self.memory) < history.count).astype(f.dtype)
-        gram = jnp.matmul(f, f.T, precision=jax.lax.Precision.HIGHEST)
-        scaled = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(f.dtype).tiny)
+        gram = jnp.matmul(f.conj(), f.T, precision=jax.lax.Precision.HIGHEST).real
+        used = (jnp.arange(self.memory) < history.count).astype(gram.dtype)
+        scaled = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(gram.dtype).tiny)
         # a slot that is not used yet has f = 0: a 1 on its diagonal gives it the weight 0
         a = jnp.linalg.solve(scaled + jnp.diag(self.ridge * used + (1 - used)), used)
         return (a / jnp.sum(a)) @ (history.images - (1 - self.damping) * f)

@@ -43,8 +43,7 @@ class FixedPoint:
 def start(problem: Problem, x0: Image, prior: Prior) -> tuple[State, Any]:
     """The state at x0, scored but without any step's change; and the prior's own data, which is the state's ``aux``."""
     aux = prior.init(problem)
-    inf = jnp.full((), jnp.inf, x0.dtype)
-    nan = jnp.full((), jnp.nan, x0.dtype)
+    inf, nan = (jnp.full((), number, real_dtype(x0)) for number in (jnp.inf, jnp.nan))
     return State(x0, aux, _score(prior, x0, aux), nan, inf, jnp.zeros((), jnp.int32)), aux
 
 
@@ -78,10 +77,15 @@ def relative_change(new: Any, old: Any) -> Float[Array, ""]:
 
 
 def value(number: Number, step: Step, x: Image) -> Scalar:
-    """The value of a setting at a step, in the dtype of the image."""
-    return jnp.asarray(at(number, step), x.dtype)
+    """The value of a setting at a step, in the precision of the image."""
+    return jnp.asarray(at(number, step), real_dtype(x))
+
+
+def real_dtype(x: Image) -> jnp.dtype:
+    """The dtype of the numbers that go with an image, which may be complex."""
+    return jnp.finfo(x.dtype).dtype
 
 
 def _score(prior: Prior, x: Image, aux: Any) -> Float[Array, ""] | None:
     score = prior.score(x, aux)
-    return None if score is None else jnp.asarray(score, x.dtype)
+    return None if score is None else jnp.asarray(score, real_dtype(x))

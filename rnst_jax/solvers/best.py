@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from rnst_jax.schedules import Number, at
+from rnst_jax.solvers.base import real_dtype
 from rnst_jax.solvers.drive import State
 from rnst_jax.types import Image, Prior, PRNGKey, Problem, pytree
 
@@ -63,7 +64,7 @@ class Best:
     def _scored(self, problem: Problem, state: State) -> State:
         if self.score is not None:
             score = self.score(problem, self.solver.image(state))
-            return dataclasses.replace(state, score=jnp.asarray(score, state.x.dtype))
+            return dataclasses.replace(state, score=jnp.asarray(score, real_dtype(state.x)))
         if state.score is None:
             raise ValueError("the solver's prior has no score; give one: Best(solver, RedEnergy(prior))")
         return state
@@ -94,4 +95,4 @@ class RedEnergy:
         first = jnp.zeros((), jnp.int32)
         x_hat, _ = self.prior.target(x, self.prior.init(problem), first, jax.random.key(0))
         residual = problem.physics.forward(x) - problem.y
-        return jnp.vdot(residual, residual).real / 2 + at(self.lam, 0) / 2 * jnp.vdot(x, x - x_hat)
+        return jnp.vdot(residual, residual).real / 2 + at(self.lam, 0) / 2 * jnp.vdot(x, x - x_hat).real

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from rnst_jax.linalg import vdot
-from rnst_jax.solvers.base import relative_change
+from rnst_jax.solvers.base import real_dtype, relative_change
 from rnst_jax.solvers.drive import State
 from rnst_jax.types import Image, PRNGKey, Problem, pytree
 
@@ -65,7 +65,7 @@ class Nesterov:
         """The state of the solver inside, at rest."""
         inner = self.solver.init(problem, x0)
         # with t = 0 the first two steps are plain, as in FISTA
-        momentum = Momentum(inner, self.solver.point(inner), jnp.zeros((), x0.dtype))
+        momentum = Momentum(inner, self.solver.point(inner), jnp.zeros((), real_dtype(x0)))
         return dataclasses.replace(inner, aux=momentum)
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
