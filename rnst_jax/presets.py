@@ -53,8 +53,8 @@ class Config:
         learning_rate: of the optimiser.
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
-        denoiser: ``"nlm"``, ``"tv"``, ``"gaussian"``, ``"identity"``, ``"dncnn"`` (`rnst_jax.denoise.dncnn`),
-            ``"bm3d"`` (`rnst_jax.denoise.Bm3d`), or ``"bm3d-package"`` if the package bm3d is installed.
+        denoiser: ``"nlm"``, ``"tv"``, ``"wavelet"``, ``"gaussian"``, ``"identity"``, ``"dncnn"``, ``"bm3d"``
+            (each as in `rnst_jax.denoise`), or ``"bm3d-package"`` if the package bm3d is installed.
         native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
             0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`.
@@ -101,7 +101,7 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
+    denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
     native: int = 0
     apodisation: float = 0.65
     sigma_factor: float = 1.0
@@ -147,6 +147,7 @@ _PRESETS = {
 _DENOISERS: dict[str, Callable[[], Any]] = {
     "nlm": denoise.NonLocalMeans,
     "tv": denoise.TotalVariation,
+    "wavelet": denoise.Wavelet,
     "gaussian": denoise.Gaussian,
     "identity": denoise.Identity,
     "dncnn": denoise.dncnn,

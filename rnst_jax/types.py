@@ -90,12 +90,21 @@ class Physics(Protocol):
 class Prior(Protocol):
     """A map x -> x_hat towards likelier images; x - x_hat is RED's gradient, x_hat is PnP's proximal step."""
 
+    @property
+    def evaluations(self) -> int:
+        """What one target costs: passes of the style network forwards and back, or 1 for a call of a denoiser."""
+        ...
+
     def init(self, problem: "Problem") -> Any:
         """What is computed once for a problem (style targets, say)."""
         ...
 
     def target(self, x: Image, aux: Any, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Any]:
         """The image that the prior pulls x towards, and the new state."""
+        ...
+
+    def score(self, x: Image, aux: Any) -> Float[Array, ""] | None:
+        """How unlikely x is, lower is better, for an evaluation's cost or less; None if there is no such measure."""
         ...
 
 
@@ -105,17 +114,17 @@ class Problem:
 
     Attributes:
         y: the measurement: an image in [0, 1], or what ``physics.forward`` gives.
-        style: a high-field image of somebody else in [0, 1], any size.
+        style: a high-field image of somebody else in [0, 1], any size; or several in a tuple.
         mask: 1 inside the head of the content, 0 in air, the image's shape; None takes whole slices as they are.
-        style_mask: the same for the style image.
+        style_mask: the same for the style image; for several, a tuple with one for each.
         physics: the forward model A.
         sigma: standard deviation of the noise in y, in units of the image.
     """
 
     y: Array
-    style: Image
+    style: Image | tuple[Image, ...]
     mask: Image | None
-    style_mask: Image | None
+    style_mask: Image | tuple[Image | None, ...] | None
     physics: Any
     sigma: Scalar
 
@@ -128,8 +137,10 @@ class Result:
         image: the reconstructed image.
         status: a value of `Status`.
         steps: outer iterations taken.
-        evaluations: evaluations of the style loss (each a pass through the network, forwards and back).
-        score: the prior's own score of the image returned (lower is better); no reference image enters it.
+        evaluations: of the prior, as `Prior` counts them: of the style loss (each a pass through the network, forwards
+            and back), or calls of a denoiser; a sum adds up. `rnst_jax.solvers.Rnst` counts its style loss only.
+        score: the prior's own score of the image returned (lower is better), NaN if the prior has none; no reference
+            image enters it.
         trace: score, loss and error per outer iteration, NaN where an iteration was not taken.
     """
 

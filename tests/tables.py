@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnst_jax import denoise, features, physics, presets
-from rnst_jax.priors import Denoised, Style, WeightedSum
+from rnst_jax import api, denoise, features, physics, presets, schedules, solvers
+from rnst_jax.filters import correlate
+from rnst_jax.priors import Denoised, Function, Style, WeightedSum
 from rnst_jax.style import Adam, IntensityMap, Pixels, StyleLoss, TorchLbfgs
 from rnst_jax.types import pytree
 
@@ -94,6 +95,7 @@ DENOISERS = [
     pytest.param(DenoiserRow(denoise.Identity, lowers=False), id="Identity"),
     pytest.param(DenoiserRow(denoise.Gaussian), id="Gaussian"),
     pytest.param(DenoiserRow(denoise.TotalVariation), id="TotalVariation"),
+    pytest.param(DenoiserRow(denoise.Wavelet), id="Wavelet"),
     pytest.param(DenoiserRow(denoise.NonLocalMeans), id="NonLocalMeans"),
     pytest.param(DenoiserRow(lambda: denoise.NonLocalMeans(patch_size=3, patch_distance=3)), id="NonLocalMeans small"),
     pytest.param(DenoiserRow(lambda: denoise.Host(_host_blur)), id="Host"),
@@ -127,11 +129,26 @@ def _map(k):
     return Style(shallow(), loss, IntensityMap(stiffness=k, knots=8), Adam(0.05 * k), evaluations=4, reduce=2)
 
 
+def _gaussian(k):
+    return Denoised(denoise.Gaussian(), k)
+
+
+def _function(k):
+    # a blur whose strength is a leaf
+    return Function(lambda x, side: correlate(x, jnp.stack([side, 1 - 2 * side, side]), 0), (jnp.float32(0.2) * k,))
+
+
+def _sum(k):
+    return WeightedSum((_gaussian(1.0), _map(1.0)), (1.0, k))
+
+
 PRIORS = [
-    pytest.param(lambda k: Denoised(denoise.Gaussian(), k), id="Denoised"),
+    pytest.param(_gaussian, id="Denoised"),
+    pytest.param(lambda k: Denoised(denoise.Gaussian(), schedules.Linear(k, 0.5, 3)), id="Denoised scheduled"),
+    pytest.param(_function, id="Function"),
     pytest.param(_pixels, id="Style Pixels"),
     pytest.param(_map, id="Style IntensityMap"),
-    pytest.param(lambda k: WeightedSum((Denoised(denoise.Gaussian()), _map(1.0)), (1.0, k)), id="WeightedSum"),
+    pytest.param(_sum, id="WeightedSum"),
 ]
 """Rows: a number k that multiplies the prior's settings -> prior."""
 
@@ -150,9 +167,49 @@ def short(name: str, **settings) -> presets.Config:
 # Smoothed: fixed-step L-BFGS on the published L1 loss turns rounding into per cents within some evaluations.
 _PUBLISHED = {"depths": (3, 2), "candidates": 2, "refine": 2, "smoothing": 0.1}
 
+
+@dataclass(frozen=True)
+class SolverRow:
+    """What the shared tests may expect of a solver."""
+
+    make: Callable[[Any], Any]
+    """A number k that multiplies the solver's settings -> solver."""
+    steps: int = 4
+    evaluations: int = 4
+    """After so many steps."""
+    atol: float = 1e-5
+    """How far an image may be from itself in a batch."""
+
+
+def _preset(name, **settings):
+    config = short(name, **settings)
+    # L-BFGS amplifies rounding, see test_upstream.py
+    atol = 1e-5 if config.optimiser == "adam" else 1e-4
+    return SolverRow(functools.partial(solver, config), config.steps, api.planned_evaluations(config), atol)
+
+
+def _red(k, prior=_gaussian):
+    return solvers.RedGradient(prior(1.0), 0.3 * k, schedules.Geometric(2.0 * k, k, 4.0))
+
+
 SOLVERS = [
-    pytest.param(short("balanced", depths=(4,), denoiser="gaussian"), id="balanced"),
-    pytest.param(short("paper", denoiser="gaussian", **_PUBLISHED), id="paper"),
-    pytest.param(short("upstream", denoiser="identity", **_PUBLISHED), id="upstream"),
+    pytest.param(_preset("balanced", depths=(4,), denoiser="gaussian"), id="balanced"),
+    pytest.param(_preset("paper", denoiser="gaussian", **_PUBLISHED), id="paper"),
+    pytest.param(_preset("upstream", denoiser="identity", **_PUBLISHED), id="upstream"),
+    pytest.param(SolverRow(_red), id="RedGradient"),
+    pytest.param(SolverRow(lambda k: _red(k, _sum), 2, 10), id="RedGradient sum"),
+    pytest.param(SolverRow(lambda k: solvers.RedFixedPoint(_function(1.0), k)), id="RedFixedPoint"),
+    pytest.param(SolverRow(lambda k: solvers.RedProximalGradient(_gaussian(1.0), k, 1.5)), id="RedProximalGradient"),
+    pytest.param(SolverRow(lambda k: solvers.red_apg(_gaussian(1.0), k)), id="red_apg"),
+    pytest.param(SolverRow(lambda k: solvers.RedAdmm(_gaussian(1.0), k, inner=2), 4, 8), id="RedAdmm"),
+    pytest.param(SolverRow(lambda k: solvers.PnpProximalGradient(_gaussian(1.0), 0.8 * k)), id="PnpProximalGradient"),
+    pytest.param(SolverRow(lambda k: solvers.pnp_fista(_gaussian(1.0), 0.8 * k)), id="pnp_fista"),
+    pytest.param(SolverRow(lambda k: solvers.PnpAdmm(_gaussian(1.0), k)), id="PnpAdmm"),
+    pytest.param(SolverRow(lambda k: solvers.annealed(denoise.Gaussian(), 4, lam=k)), id="HalfQuadratic"),
+    pytest.param(SolverRow(lambda k: solvers.Anderson(_red(k), memory=3)), id="Anderson"),
+    pytest.param(
+        SolverRow(lambda k: solvers.Nesterov(solvers.RedAdmm(_gaussian(1.0), k), restart=True)), id="Nesterov"
+    ),
+    pytest.param(SolverRow(lambda k: solvers.Best(_red(k), solvers.RedEnergy(_gaussian(1.0)))), id="Best"),
 ]
-"""Rows: configs of solvers."""
+"""Rows of solvers."""

@@ -12,13 +12,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "ranges", "linalg", "filters", "mask", "scalp", "metrics")
+LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "metrics")
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
     "version": (),
     "types": (),
     "ranges": (),
+    "schedules": ("types",),
     "linalg": ("types",),
     "filters": ("types",),
     "mask": ("types", "filters"),
@@ -29,8 +30,8 @@ ALLOWED = {
     "denoise": ("types", "linalg", "filters", "mask", "features"),
     "features": ("types", "linalg"),
     "style": ("types", "linalg", "filters", "features"),
-    "priors": ("types", "linalg", "denoise", "features", "style", "physics"),
-    "solvers": ("types", "linalg", "denoise", "features", "style", "physics", "priors"),
+    "priors": ("types", "schedules", "linalg", "denoise", "features", "style", "physics"),
+    "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "api": (
         "types",

@@ -15,6 +15,7 @@ from rnst_jax.denoise.bm3d import dct_matrix, haar, inverse_haar, wavelet_matrix
 from rnst_jax.metrics import psnr
 
 from .phantoms import head, noisy
+from .slices import middle, mni
 
 SMALL = Bm3d(block=4, step=3, search=7, group=4, group_wiener=4)
 """Quick to compile."""
@@ -23,19 +24,6 @@ SMALL = Bm3d(block=4, step=3, search=7, group=4, group_wiener=4)
 @jax.jit
 def denoised(denoiser, x, sigma):
     return denoiser(x, sigma)
-
-
-def middle(image):
-    """The middle 128 x 128 pixels in [0, 1]."""
-    image = np.asarray(image, np.float32)
-    row, col = ((n - 128) // 2 for n in image.shape)
-    return np.clip(image / np.percentile(image, 99.5), 0, 1)[row : row + 128, col : col + 128]
-
-
-def mni():
-    """A slice of the MNI152 template."""
-    datasets = pytest.importorskip("nilearn.datasets", reason="nilearn (it ships the MNI152 template) is not installed")
-    return middle(datasets.load_mni152_template(resolution=1).dataobj[:, :, 94])
 
 
 def test_wavelet_as_pywavelets():

@@ -8,20 +8,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import pywt
 from skimage import restoration as oracle
 
 from rnst_jax import denoise
+from rnst_jax.denoise.wavelet import daubechies, inverse_transform, wavelet_transform
 from rnst_jax.metrics import psnr
 
 from .phantoms import head, noisy
+from .slices import mni
 
 SIGMAS = [0.03, 0.1]
 
 
-@pytest.fixture(scope="module", params=["phantom T1w", "phantom T2w", "real T1w", "real T2w"])
+@pytest.fixture(scope="module", params=["phantom T1w", "phantom T2w", "MNI152 T1w", "real T1w", "real T2w"])
 def clean(request):
     """A clean slice in [0, 1]; the real ones are 3 T scans."""
     kind, contrast = request.param.split()
+    if kind == "MNI152":
+        return mni()
     if kind == "phantom":
         return head(128, contrast)[0]
     nib = pytest.importorskip("nibabel")
@@ -58,6 +63,68 @@ def test_non_local_means_as_scikit_image(clean, sigma):
     )
     ours = denoised(denoise.NonLocalMeans(), y, sigma)
     assert abs(psnr_of(clean, ours) - psnr_of(clean, expected)) < 0.1
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_wavelet_as_scikit_image(clean, sigma):
+    y = noisy(clean, sigma)
+    expected = oracle.denoise_wavelet(
+        y.astype(float), sigma=sigma, wavelet="db2", wavelet_levels=4, method="BayesShrink", rescale_sigma=False
+    )
+    # scikit-image mirrors at borders where this wraps around
+    plain = psnr_of(clean, denoised(denoise.Wavelet(moments=2, shifts=1), y, sigma))
+    assert abs(plain - psnr_of(clean, expected)) < 0.1
+    # what four moments and shifts add
+    assert psnr_of(clean, denoised(denoise.Wavelet(), y, sigma)) > plain + 0.4
+
+
+@pytest.mark.parametrize("moments", [1, 2, 4, 10])
+def test_daubechies_as_pywavelets(moments):
+    np.testing.assert_allclose(daubechies(moments), pywt.Wavelet(f"db{moments}").rec_lo, atol=1e-12)
+
+
+def test_wavelet_transform_as_pywavelets():
+    x = np.random.default_rng(0).standard_normal((24, 16)).astype(np.float32)
+    low = daubechies(2)
+    approximation, details = wavelet_transform(jnp.asarray(x), low, 2)
+
+    def coefficients(a):
+        # the libraries start their periods at different pixels, even or odd
+        return np.sort(np.asarray(a).ravel())
+
+    def like(shift):
+        _, expected = pywt.dwt2(np.roll(x, (shift, shift), (0, 1)), "db2", mode="periodization")
+        pairs = zip(details[0], expected, strict=True)
+        return all(np.allclose(coefficients(np.abs(a)), coefficients(np.abs(b)), atol=1e-5) for a, b in pairs)
+
+    assert like(0) or like(1)
+    np.testing.assert_allclose(inverse_transform(approximation, details, low), x, atol=1e-5)
+
+
+def test_wavelet_is_its_formula():
+    # one level of Haar: means and differences of squares of four pixels
+    y, sigma = noisy(head(32)[0], 0.1), 0.1
+    a, b, c, d = (y[i::2, j::2].astype(float) for i in (0, 1) for j in (0, 1))
+    bands = [(a + b - c - d) / 2, (a - b + c - d) / 2, (a - b - c + d) / 2]
+    rows, cols, both = (
+        np.sign(band) * np.maximum(np.abs(band) - sigma**2 / np.sqrt(max(np.mean(band**2) - sigma**2, 1e-12)), 0)
+        for band in bands
+    )
+    expected = np.empty_like(y)
+    for (i, j), signs in {(0, 0): (1, 1, 1), (0, 1): (1, -1, -1), (1, 0): (-1, 1, -1), (1, 1): (-1, -1, 1)}.items():
+        shrunk = signs[0] * rows + signs[1] * cols + signs[2] * both
+        expected[i::2, j::2] = ((a + b + c + d) / 2 + shrunk) / 2
+    found = denoised(denoise.Wavelet(moments=1, levels=1, shifts=1), y, sigma)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"moments": 11}, "moments must be 1 to 10, not 11"), ({"levels": 0}, "1 or more, not 0 and 3")],
+)
+def test_wavelet_refuses(settings, words):
+    with pytest.raises(ValueError, match=words):
+        denoise.Wavelet(**settings)(jnp.ones((16, 16)), 0.1)
 
 
 @pytest.mark.parametrize("size", [3, 4])
@@ -101,7 +168,7 @@ def test_total_variation_is_homogeneous():
     np.testing.assert_allclose(run(3 * y, 0.3), 3 * run(y, 0.1), atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [denoise.Gaussian, denoise.TotalVariation, denoise.NonLocalMeans])
+@pytest.mark.parametrize("make", [denoise.Gaussian, denoise.TotalVariation, denoise.NonLocalMeans, denoise.Wavelet])
 def test_derivatives_are_finite(make):
     # Half of the image is flat, where a careless square root has an infinite slope.
     y = noisy(head(32)[0], 0.1)

@@ -10,6 +10,7 @@ from rnst_jax.denoise.native import AtNativeResolution
 from rnst_jax.denoise.nlm import NonLocalMeans
 from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigma_background, is_interpolated
 from rnst_jax.denoise.tv import TotalVariation
+from rnst_jax.denoise.wavelet import Wavelet
 
 __all__ = [
     "AtNativeResolution",
@@ -20,6 +21,7 @@ __all__ = [
     "Identity",
     "NonLocalMeans",
     "TotalVariation",
+    "Wavelet",
     "bm3d_package",
     "dncnn",
     "estimate_noise",

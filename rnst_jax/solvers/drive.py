@@ -16,15 +16,15 @@ class State:
     Attributes:
         x: the iterate.
         aux: the solver's own data (targets, momentum).
-        score: the prior's own score of x, lower is better; no reference image enters it.
+        score: the prior's own score of x, lower is better; no reference image enters it. None if the prior has none.
         loss: the last loss of the inner optimisation, NaN if there is none.
         change: ||x - x_previous|| / ||x_previous||.
-        evaluations: of the style loss, in total.
+        evaluations: of the prior, in total, see `rnst_jax.types.Prior`.
     """
 
     x: Array
     aux: Any
-    score: Float[Array, ""]
+    score: Float[Array, ""] | None
     loss: Float[Array, ""]
     change: Float[Array, ""]
     evaluations: Int[Array, ""]
@@ -35,7 +35,7 @@ class Solver(Protocol):
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the result is the iterate with the lowest score rather than the last one."""
+        """Whether the result is the iterate with the lowest score rather than the last one; then there is a score."""
         ...
 
     def init(self, problem: Problem, x0: Array) -> State:
@@ -102,8 +102,8 @@ def drive(
         converged = jnp.zeros((), bool) if tol is None else error <= tol
         status = jnp.where(converged, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
-        better = finite & (new.score < carry.best.score) if solver.keeps_best else finite
-        values = {"score": new.score, "loss": new.loss, "error": error}
+        better = finite & (_score(new) < _score(carry.best)) if solver.keeps_best else finite
+        values = {"score": _score(new), "loss": new.loss, "error": error}
         taken = _Carry(
             _select(finite, new, carry.state),
             _select(better, new, carry.best),
@@ -122,13 +122,17 @@ def drive(
         status=carry.status,
         steps=carry.steps,
         evaluations=carry.state.evaluations,
-        score=carry.best.score,
+        score=_score(carry.best),
         trace=carry.trace,
     )
 
 
 def _finite(x: Array) -> Array:
     return jnp.isfinite(x).all()
+
+
+def _score(state: State) -> Array:
+    return jnp.full_like(state.change, jnp.nan) if state.score is None else state.score
 
 
 def _select(condition: Array, a: Any, b: Any) -> Any:

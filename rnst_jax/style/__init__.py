@@ -3,22 +3,42 @@
 from rnst_jax.style.defaults import Defaults, defaults
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.lbfgs import torch_lbfgs
+from rnst_jax.style.loss_sum import LossSum, TermTargets, blend
 from rnst_jax.style.losses import StyleLoss, Targets, gram, smooth_activations
 from rnst_jax.style.multiscale import multiscale
 from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
 from rnst_jax.style.parametrise import IntensityMap, Parametrisation, Pixels
+from rnst_jax.style.terms import (
+    Content,
+    Gram,
+    Intensities,
+    Moments,
+    SlicedWasserstein,
+    Term,
+    Variation,
+)
 
 __all__ = [
     "Adam",
+    "Content",
     "Defaults",
+    "Gram",
+    "Intensities",
     "IntensityMap",
+    "LossSum",
+    "Moments",
     "OptaxLbfgs",
     "Optimiser",
     "Parametrisation",
     "Pixels",
+    "SlicedWasserstein",
     "StyleLoss",
     "Targets",
+    "Term",
+    "TermTargets",
     "TorchLbfgs",
+    "Variation",
+    "blend",
     "defaults",
     "gram",
     "minimise",

@@ -1,5 +1,7 @@
 """Style and content losses on network features."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -111,6 +113,7 @@ class Targets:
     masks: dict[str, Array] | None
     quantiles: Array
     mask: Array | None
+    averaged: ClassVar[tuple[str, ...]] = ("grams", "quantiles")
 
 
 @pytree
@@ -164,20 +167,20 @@ class StyleLoss:
         style_mask: Image | None = None,
     ) -> Targets:
         """Targets for `__call__`, from images (H, W) or (H, W, 3) in [0, 1]; with masks, Grams see the head only."""
-        style_features = _features(extractor, style, self.style_taps)
-        content_features = _features(extractor, content, self.content_taps)
+        style_features = extract(extractor, style, self.style_taps)
+        content_features = extract(extractor, content, self.content_taps)
         grams = {
-            tap: self._gram(f, None if style_mask is None else _resize(style_mask, f.shape[:2]))
+            tap: self._gram(f, None if style_mask is None else resize(style_mask, f.shape[:2]))
             for tap, f in style_features.items()
         }
-        shapes = jax.eval_shape(lambda x: _features(extractor, x, self.style_taps), content)
-        masks = None if mask is None else {tap: _resize(mask, f.shape[:2]) for tap, f in shapes.items()}
+        shapes = jax.eval_shape(lambda x: extract(extractor, x, self.style_taps), content)
+        masks = None if mask is None else {tap: resize(mask, f.shape[:2]) for tap, f in shapes.items()}
         smoothed = {tap: self._smooth(f) for tap, f in content_features.items()}
         return Targets(grams, smoothed, masks, self._quantiles(style, style_mask), mask)
 
     def __call__(self, extractor: Extractor, x: Array, targets: Targets) -> Float[Array, ""]:
         """The loss of an image (H, W) or (H, W, 3) in [0, 1]."""
-        features = _features(extractor, x, tuple(dict.fromkeys(self.style_taps + self.content_taps)))
+        features = extract(extractor, x, tuple(dict.fromkeys(self.style_taps + self.content_taps)))
         masks = targets.masks or dict.fromkeys(self.style_taps)
         loss = jnp.zeros(())
         for tap in self.style_taps:
@@ -206,10 +209,14 @@ class StyleLoss:
         return jnp.mean(absolute(difference, self.smoothing * jnp.abs(target).mean()))
 
 
-def _features(extractor: Extractor, x: Array, taps: tuple[str, ...]) -> dict[str, Array]:
+def extract(extractor: Extractor, x: Array, taps: tuple[str, ...]) -> dict[str, Array]:
+    """Features (h, w, C) of one image (H, W) or (H, W, C), by tap."""
+    if not taps:
+        return {}
     image = x[..., None] if x.ndim == 2 else x
     return {tap: f[0] for tap, f in extractor(image[None], taps).items()}
 
 
-def _resize(mask: Image, shape: tuple[int, ...]) -> Image:
+def resize(mask: Image, shape: tuple[int, ...]) -> Image:
+    """A mask at a tap's resolution."""
     return jax.image.resize(mask.astype(jnp.float32), shape, "linear")
