@@ -137,8 +137,8 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
     """All rows by name."""
     balanced = rnst.presets.get("balanced")
     pixels = dataclasses.replace(
-        balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, fat_gain=1.0, learning_rate=0.005,
-        factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
+        balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, rim_gain=1.0, brain_darkening=1.0,
+        learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
     )  # fmt: skip
     return {
         "input": lambda g: g.y,
@@ -148,7 +148,7 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "histogram match": slice_by_slice(lambda y, _, mask, style, style_mask: match_histograms(y, style)),
         "NLM, masked match": slice_by_slice(lambda y, sigma, *rest: match(nlm(y, sigma) * rest[0], *rest)),
         "style transfer without RED": preset(pixels),
-        "RED without style": preset(dataclasses.replace(balanced, beta=0.0, lam=1.0, fat_gain=1.0)),
+        "RED without style": preset(dataclasses.replace(balanced, beta=0.0, rim_gain=1.0, brain_darkening=1.0)),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
     }

@@ -16,7 +16,7 @@ from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
-from rnst_jax.scalp import scalp_weight, shows_scalp
+from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 from rnst_jax.solvers import Solver, drive
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
@@ -73,7 +73,7 @@ def compile(
     extractor: Extractor | None = None,
     mask: Batch | np.ndarray | None = None,
     style_mask: Batch | np.ndarray | None = None,
-    scalp: Batch | np.ndarray | None = None,
+    rim: Batch | np.ndarray | None = None,
     sigma: Array | np.ndarray | float | None = None,
     x0: Batch | np.ndarray | None = None,
     tol: Scalar | None = None,
@@ -104,17 +104,20 @@ def compile(
         interpolated = jax.vmap(is_interpolated)(images, masks)
         config = dataclasses.replace(config, native=2 if jnp.mean(interpolated) > 0.5 else 1)
     solver = presets.build(config, extractor, progress)
+    region = jnp.asarray([grow(mask, config.margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
-        y=y * masks if config.masked and isinstance(physics, Identity) else y,
+        y=y * region if config.masked and isinstance(physics, Identity) else y,
         style=style * style_masks if config.masked else style,
         mask=masks if config.masked else None,
         style_mask=style_masks if config.masked else None,
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
-        gain=_gain(config, masks, style, style_masks, scalp) if config.masked else None,
+        region=region if config.masked else None,
+        rim=_rim(config, region, style, style_masks, rim),
         x0=None if x0 is None else _images("x0", x0),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
     )
-    arguments = (batch, physics, solver, tol)
+    change = (config.rim_gain, config.brain_darkening)
+    arguments = (batch, physics, solver, tol, change)
     chunk = _chunk(config, masks.shape) if chunk is None else min(chunk, len(y))
     compiled = _solve_batch.lower(*arguments, max_steps=config.steps, chunk=chunk).compile()
     return functools.partial(compiled, *arguments)
@@ -125,7 +128,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
 
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
-    else 1, and ``fat_gain`` applies if the styles, taken together, show a scalp.
+    else 1, and ``rim_gain`` and ``brain_darkening`` apply if the styles, taken together, show a scalp.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -137,9 +140,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
         mask: (B, H, W), 1 inside the head; found by `rnst_jax.mask.head_mask` by default.
         style_mask: the same for the style.
-        scalp: (B, H, W) weights in [0, 1], where the preset's ``fat_gain`` applies; by default
-            `rnst_jax.scalp.scalp_weight` of the mask if the style `rnst_jax.scalp.shows_scalp`, else nowhere. Give
-            zeros for a content that is a brain without its scalp.
+        rim: (B, H, W) weights in [0, 1] of the head's rim, for the preset's ``rim_gain`` and ``brain_darkening``; by
+            default `rnst_jax.scalp.rim_weight` of the head if the style `rnst_jax.scalp.shows_scalp`, else 0. Give
+            zeros for a content that is a brain without its scalp: both are left out then.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
@@ -149,7 +152,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         progress: called as ``progress(evaluations, loss)`` from the running computation, from any thread.
 
     Returns:
-        A `Result` with a leading batch axis; images in [0, 1], the scalp up to ``fat_gain``; air at 0 where the preset
+        A `Result` with a leading batch axis; images in [0, 1], the rim up to ``rim_gain``; air at 0 where the preset
         is masked.
 
     Raises:
@@ -174,20 +177,31 @@ class _Batch:
     mask: Array | None
     style_mask: Array | None
     sigma: Array
-    gain: Array | None
+    region: Array | None
+    rim: Array
     x0: Array | None
     key: Array
 
 
 @functools.partial(jax.jit, static_argnames=("max_steps", "chunk"))
-def _solve_batch(batch: _Batch, physics: Any, solver: Any, tol: Scalar | None, *, max_steps: int, chunk: int) -> Result:
+def _solve_batch(
+    batch: _Batch,
+    physics: Any,
+    solver: Any,
+    tol: Scalar | None,
+    change: tuple[Scalar, Scalar],
+    *,
+    max_steps: int,
+    chunk: int,
+) -> Result:
     def one(case: _Batch) -> Result:
         problem = Problem(case.y, case.style, case.mask, case.style_mask, physics, case.sigma)
         result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
-        if case.gain is None:
+        if case.region is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        return dataclasses.replace(result, image=jnp.clip(result.image, 0, 1) * case.gain)
+        image = to_high_field(jnp.clip(result.image, 0, 1), case.rim, *change)
+        return dataclasses.replace(result, image=image * case.region)
 
     return jax.lax.map(one, batch, batch_size=chunk)
 
@@ -211,15 +225,14 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
     return jnp.asarray(found, jnp.float32)
 
 
-def _gain(config: Config, masks: Array, style: Array, style_masks: Array, scalp: Any) -> Array:
-    """What the reconstructed images are multiplied by: 0 in air."""
-    if scalp is not None:
-        weight = _images("scalp", scalp)
-    elif config.fat_gain != 1 and shows_scalp(np.asarray(style), np.asarray(style_masks)):
-        weight = jnp.stack([scalp_weight(mask) for mask in np.asarray(masks)])
-    else:
-        weight = jnp.zeros_like(masks)
-    return masks * (1 + (config.fat_gain - 1) * weight)
+def _rim(config: Config, region: Array, style: Array, style_masks: Array, rim: Any) -> Array:
+    """Weights of the rim, 0 where nothing is to change there."""
+    if rim is not None:
+        return _images("rim", rim)
+    changes = config.masked and (config.rim_gain != 1 or config.brain_darkening != 1)
+    if changes and shows_scalp(np.asarray(style), np.asarray(style_masks)):
+        return jnp.stack([rim_weight(mask) for mask in np.asarray(region)])
+    return jnp.zeros_like(region)
 
 
 def _chunk(config: Config, shape: tuple[int, ...]) -> int:

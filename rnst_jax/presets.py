@@ -46,9 +46,12 @@ class Config:
         temperature: of that softmax.
         distance: ``"l1"`` or ``"l2"``.
         masked: Grams over the head only, and air set to zero.
-        fat_gain: by how much the scalp, if the style shows one, is brighter against the brain than at low field; see
+        margin: how far beyond its mask the head is kept, as a share of the square root of its area: low resolution
+            smears the skin over the outline. Needs ``masked``.
+        rim_gain: by how much the rim of the head is brighter than at low field if the style shows a scalp; see
             `rnst_jax.scalp`. Needs ``masked``.
-        content_from: content target, ``"input"`` or ``"denoised"``.
+        brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
+        content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
         factors: scales of Adam's preconditioner on pixels.
@@ -59,7 +62,8 @@ class Config:
             0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
-        denoise_once: only in the first outer iteration.
+        denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0
+            then; D(x) = x elsewhere.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
         channels: 1, or 3 as the published code.
         rescale: min-max rescaling of every iterate, as the published code.
@@ -75,8 +79,8 @@ class Config:
     steps: int = 1
     mu: float = 1.0
     alpha: float = 0.0
-    beta: float = 0.5
-    lam: float = 0.5
+    beta: float = 0.25
+    lam: float = 0.75
     depths: tuple[int, ...] = (40,)
     candidates: int = 1
     refine: int = 0
@@ -95,17 +99,19 @@ class Config:
     temperature: float = 1.0
     distance: Literal["l1", "l2"] = "l1"
     masked: bool = True
-    fat_gain: float = 1.2
-    content_from: Literal["input", "denoised"] = "denoised"
+    margin: float = 0.013
+    rim_gain: float = 1.22
+    brain_darkening: float = 1.25
+    content_from: Literal["input", "denoised", "start"] = "start"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
     denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
     native: int = 0
-    apodisation: float = 0.65
+    apodisation: float = 0.8
     sigma_factor: float = 1.0
-    denoise_once: bool = False
+    denoise: Literal["every", "first", "start"] = "start"
     in_place: bool = False
     channels: Literal[1, 3] = 1
     rescale: bool = False
@@ -128,11 +134,14 @@ _PUBLISHED = Config(
     intensity_weight=0.0,
     quantile_count=0,
     masked=False,
-    fat_gain=1.0,
+    margin=0.0,
+    rim_gain=1.0,
+    brain_darkening=1.0,
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,
     native=1,
+    denoise="every",
     crop=False,
     reduce=1,
 )
@@ -141,7 +150,7 @@ _PRESETS = {
     "fast": Config(depths=(24,)),
     "balanced": Config(),
     "paper": _PUBLISHED,
-    "upstream": dataclasses.replace(_PUBLISHED, denoise_once=True, in_place=True, channels=3, rescale=True),
+    "upstream": dataclasses.replace(_PUBLISHED, denoise="first", in_place=True, channels=3, rescale=True),
 }
 
 _DENOISERS: dict[str, Callable[[], Any]] = {
@@ -282,7 +291,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
         refine=config.refine,
         channels=config.channels,
         rescale=config.rescale,
-        denoise_once=config.denoise_once,
+        denoise=config.denoise,
         in_place=config.in_place,
         content_from=config.content_from,
         keeps_best=config.keeps_best,

@@ -23,13 +23,14 @@ LEAST: dict[str, float] = {
     "factors": 1,
     "history": 1,
     "native": 0,
+    "margin": 0,
     "apodisation": 0,
     "sigma_factor": 0,
     "reduce": 1,
 }
 """The smallest value of a number, or of every number in a list."""
 
-POSITIVE = ("mu", "fat_gain", "temperature", "learning_rate")
+POSITIVE = ("mu", "rim_gain", "brain_darkening", "temperature", "learning_rate")
 """Numbers that must be above 0."""
 
 FILLED = ("depths",)

@@ -1,17 +1,20 @@
-"""The scalp in a slice: where its fat lies, and whether a scan shows one. Host side, numpy and scipy.
+"""From low to high field at the rim of a head and inside it: what no map of intensities alone can say.
 
-Fat is brighter against brain at high field than at low field: the T1 of brain grows with the field strength while that
-of fat hardly does, fast spin echoes lift fat, and array coils are most sensitive at the surface. A monotone map of
-intensities cannot say that, for it does not know where a pixel lies.
+Brain darkens with the field: its T1 grows and its T2 shrinks, while fat and fluid hardly change. Fast spin echoes lift
+fat, and array coils are most sensitive at the surface. At low field the same intensity stands for fat in one place and
+for brain in another, so the change depends on how deep a pixel lies.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-_DEPTH = 0.095
-"""How deep scalp and skull reach, as a share of the square root of the head's area (15 mm in an adult)."""
-_EDGE = 0.013
-"""Half the width of the soft edge below them, in the same unit (2 mm)."""
+from rnst_jax.types import Image, Scalar
+
+_DEPTH = 0.14
+"""How deep the rim reaches, as a share of the square root of the head's area (21 mm in an adult)."""
+_EDGE = 0.02
+"""Half the width of the soft edge below it, in the same unit (3 mm)."""
 _BIN = 0.015
 """Width of the shells in which the profile of intensity against depth is taken, in the same unit."""
 _SKULL = slice(2, 8)
@@ -20,11 +23,28 @@ _DARK, _RISE = 0.7, 1.3
 """A skull is darker than this share of the scalp outside it, and what follows is brighter than it by this factor."""
 
 
-def scalp_weight(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """A weight that is 1 in scalp and skull and falls to 0 in the brain, from the head's outline alone.
+def grow(mask: Bool[np.ndarray, "h w"], margin: float) -> Bool[np.ndarray, "h w"]:
+    """All pixels within a margin of the head, as a share of the square root of its area.
+
+    Example:
+        >>> square = np.zeros((40, 40), bool)
+        >>> square[10:30, 10:30] = True
+        >>> int(grow(square, 0.05).sum()), int(grow(square, 0.0).sum())  # 20 x 20 pixels and a row on each side
+        (480, 400)
+    """
+    from scipy import ndimage
+
+    inside = np.asarray(mask) > 0
+    if not inside.any():
+        return inside
+    return np.asarray(ndimage.distance_transform_edt(~inside) <= margin * np.sqrt(inside.sum()))
+
+
+def rim_weight(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """A weight that is 1 in scalp, skull and outer cortex and falls to 0 further in, from the head's outline alone.
 
     With the distance d of a pixel from the air, as a share of the square root of the head's area, it is
-    1 / (1 + exp((d - 0.095) / 0.013)).
+    1 / (1 + exp((d - 0.14) / 0.02)).
 
     Args:
         mask: the head, non-zero inside; if it is empty, so is the weight.
@@ -34,12 +54,34 @@ def scalp_weight(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
 
     Example:
         >>> disc = np.hypot(*np.mgrid[-64:64, -64:64]) < 60
-        >>> weight = scalp_weight(disc)
+        >>> weight = rim_weight(disc)
         >>> bool(weight[64, 6] > 0.95), bool(weight[64, 64] < 0.01)
         (True, True)
     """
     depth = _depth(mask)
     return np.where(depth > 0, 1 / (1 + np.exp(np.minimum((depth - _DEPTH) / _EDGE, 80))), 0).astype(np.float32)
+
+
+def to_high_field(image: Image, rim: Image, rim_gain: Scalar, brain_darkening: Scalar) -> Image:
+    """The rim brighter, the brain darker but for its brightest tones:  (1 + (r - 1) w) x / (g - (g - 1) x).
+
+    With w the weight of the rim and g = 1 + (d - 1) (1 - w): in the rim (w = 1) the image is multiplied by r; deep
+    inside (w = 0) dark tones are divided by d, and 1 stays 1. The map rises with x everywhere, so the order of
+    intensities at one depth stays, and no edge appears that was not there.
+
+    Args:
+        image: x in [0, 1].
+        rim: w in [0, 1], of `rim_weight`; where it is 0 in the whole image, the image is returned as it is.
+        rim_gain: r.
+        brain_darkening: d, 1 or more.
+
+    Example:
+        >>> rim = jnp.array([[1.0, 0.0, 0.0]])
+        >>> to_high_field(jnp.array([[0.5, 0.5, 1.0]]), rim, 1.2, 1.25).tolist()[0][0:3:2]
+        [0.6000000238418579, 1.0]
+    """
+    g = 1 + (brain_darkening - 1) * (1 - rim) * jnp.any(rim > 0)
+    return (1 + (rim_gain - 1) * rim) * image / (g - (g - 1) * image)
 
 
 def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> bool:

@@ -181,5 +181,5 @@ def test_upstream_is_what_the_authors_ran():
     expected = {"steps": 20, "mu": 0.15, "alpha": 0.0, "beta": 1.0, "lam": 0.7, "depths": (520, 620, 720)}
     expected |= {"candidates": 5, "refine": 20, "style_weight": 5000.0, "content_weight": 1.0, "smoothing": 0.0}
     expected |= {"optimiser": "torch-lbfgs", "learning_rate": 0.4, "history": 100, "channels": 3, "rescale": True}
-    expected |= {"denoise_once": True, "in_place": True, "masked": False, "content_from": "input", "distance": "l1"}
+    expected |= {"denoise": "first", "in_place": True, "masked": False, "content_from": "input", "distance": "l1"}
     assert {name: getattr(config, name) for name in expected} == expected

@@ -1,33 +1,55 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import rnst_jax as rnst
 from rnst_jax import api
 from rnst_jax.io.prepare import prepare
-from rnst_jax.scalp import scalp_weight, shows_scalp
+from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 
 from .test_mask import head, rician
 
 
 def brain(image, outline):
     """The same slice with scalp and skull cut away."""
-    inside = scalp_weight(outline) < 0.5
-    return np.where(inside & outline, image, 0.0), inside & outline
+    inside = ndimage.distance_transform_edt(outline) > 0.11 * np.sqrt(outline.sum())
+    return np.where(inside, image, 0.0), inside
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_the_weight_covers_the_scalp_at_any_size(scale):
+def test_the_weight_covers_scalp_and_skull_at_any_size(scale):
     image, outline = head(128 * scale, 112 * scale)
-    weight = scalp_weight(outline)
+    weight = rim_weight(outline)
     assert weight[image == 1].min() > 0.9
-    assert weight[(image == 0.55) & (np.roll(image, 8 * scale, 0) == 0.55)].mean() < 0.1
+    assert weight[image == 0.05].min() > 0.6
+    assert weight[image == 0.15].max() < 0.01
     assert not weight[~outline].any()
+
+
+def test_a_mask_grows_by_its_margin_and_an_empty_one_does_not():
+    _, outline = head()
+    grown = grow(outline, 0.03)
+    reach = 0.03 * np.sqrt(outline.sum())
+    assert (grown & outline).sum() == outline.sum()
+    assert grown[ndimage.distance_transform_edt(~outline) <= reach].all()
+    assert not grown[ndimage.distance_transform_edt(~outline) > reach].any()
+    assert not grow(np.zeros((8, 8), bool), 0.5).any()
+
+
+def test_the_change_of_the_field_keeps_the_order_at_every_depth():
+    tones = np.linspace(0, 1, 50)
+    for weight in (0.0, 0.5, 1.0):
+        rim = np.full((50, 1), weight).astype(np.float32)
+        changed = np.asarray(to_high_field(np.stack([tones, tones], 1), np.c_[rim, np.ones_like(rim)], 1.3, 1.5))
+        assert (np.diff(changed, axis=0) > 0).all()
+    same = to_high_field(tones[:, None], np.zeros((50, 1)), 1.3, 1.5)
+    np.testing.assert_array_equal(same, tones[:, None].astype(np.float32))
 
 
 def test_no_head_has_no_scalp():
     empty = np.zeros((32, 32), bool)
-    assert not scalp_weight(empty).any()
+    assert not rim_weight(empty).any()
     assert not shows_scalp(np.ones((1, 32, 32)), empty[None])
 
 
@@ -49,20 +71,30 @@ def reconstruct(style, style_mask, **options):
         mask=outline[None],
         style_mask=style_mask[None],
         **options,
-    ).image[0], scalp_weight(outline)
+    ).image[0], rim_weight(grow(outline, rnst.presets.get("fast").margin))
 
 
-def test_fat_gains_where_the_style_shows_a_scalp_only():
+def test_the_rim_changes_where_the_style_shows_a_scalp_only():
     image, outline = head()
     image_of_a_head, weight = reconstruct(image, outline)
-    without, _ = reconstruct(image, outline, scalp=np.zeros((1, *image.shape)))
-    gain = rnst.presets.get("fast").fat_gain
-    np.testing.assert_allclose(image_of_a_head, without * (1 + (gain - 1) * weight), rtol=1e-5)
-    assert gain > 1
+    without, _ = reconstruct(image, outline, rim=np.zeros((1, *image.shape)))
+    config = rnst.presets.get("fast")
+    changed = to_high_field(without, weight, config.rim_gain, config.brain_darkening)
+    np.testing.assert_allclose(image_of_a_head, changed, rtol=1e-5)
+    assert config.rim_gain > 1
+    assert config.brain_darkening > 1
 
     of_a_brain, _ = reconstruct(*brain(image, outline))
-    ones = reconstruct(*brain(image, outline), scalp=np.zeros((1, *image.shape)))[0]
-    np.testing.assert_array_equal(of_a_brain, ones)
+    off = reconstruct(*brain(image, outline), rim=np.zeros((1, *image.shape)))[0]
+    np.testing.assert_array_equal(of_a_brain, off)
+
+
+def test_the_head_is_kept_a_margin_beyond_its_mask():
+    image, outline = head()
+    result, _ = reconstruct(image, outline)
+    region = grow(outline, rnst.presets.get("fast").margin)
+    assert region.sum() > outline.sum()
+    assert not np.asarray(result)[~region].any()
 
 
 def test_one_mask_serves_a_batch():

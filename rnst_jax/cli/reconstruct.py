@@ -157,8 +157,8 @@ def _compile(args: argparse.Namespace, case: Case, config: Any, extractor: Any, 
         extractor=extractor,
         mask=crop(case.mask),
         style_mask=crop_style(case.style_mask),
-        # the outline of a brain that was cut out of its head says nothing of a scalp
-        scalp=np.zeros_like(crop(case.mask)) if case.stripped else None,
+        # the outline of a brain that was cut out of its head says nothing of a rim
+        rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
         sigma=sigma / (case.scaling.hi - case.scaling.lo),
         chunk=args.chunk,
         key=jax.random.key(args.seed),

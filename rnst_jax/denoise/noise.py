@@ -11,8 +11,6 @@ _HIGH = np.array([1 - 3**0.5, 3**0.5 - 3, 3 + 3**0.5, -1 - 3**0.5], np.float32) 
 
 _INTERPOLATED = 2.0
 """Ratio of the noise on the half grid to that on the full grid from which a scan counts as interpolated."""
-_CORRELATED = 1.25
-"""What a denoiser for white noise must be told of correlated noise, relative to its estimate on the half grid."""
 
 
 def estimate_sigma(x: Image, mask: Array | None = None) -> Float[Array, ""]:
@@ -86,8 +84,8 @@ def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
     Where it is not, for the scan was interpolated, the finest details hold little noise: `estimate_sigma` on the half
     grid, whose pixels are sums of 2 x 2 pixels over 2 so that white noise keeps its sigma, gives c, more than twice
     the value on the full grid. (On 24 slices of 0.055 T zero-filled to 256 x 256 the ratio was 3.8 to 7.3, for white
-    noise it is about 1.1.) The half grid is closer to the grid of the measurement, where noise is white. Averages over
-    neighbours lower such noise less than white noise, so 1.25 c is returned, a factor found on the same slices.
+    noise it is about 1.1.) The half grid is closer to the grid of the measurement, where noise is white, and c is
+    returned if it is larger. `rnst_jax.denoise.AtNativeResolution` denoises there.
 
     Give the image with its air as measured. An estimate that is not possible (no air, a head of a few pixels) is passed
     over.
@@ -108,7 +106,7 @@ def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
     """
     background, (fine, coarse) = estimate_sigma_background(x, mask), _on_two_grids(x, mask)
     white = jnp.fmax(background, fine)
-    sigma = jnp.where(coarse > _INTERPOLATED * fine, jnp.fmax(white, _CORRELATED * coarse), white)
+    sigma = jnp.where(coarse > _INTERPOLATED * fine, jnp.fmax(white, coarse), white)
     broken = jnp.isnan(jnp.where(mask.astype(bool), x, 0.0)).any()
     return jnp.where(broken, jnp.nan, sigma)
 

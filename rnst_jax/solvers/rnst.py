@@ -58,9 +58,11 @@ class Rnst:
         channels: 1, or 3 to solve for a colour image as the published code does; static.
         rescale: stretch x to [0, 1] by its own extremes before each iteration and each score, as the published code
             does; static.
-        denoise_once: D(x) = x after the first iteration; static.
+        denoise: where D acts, static: in ``"every"`` iteration; in the ``"first"`` only, D(x) = x in the others; or on
+            the ``"start"`` x0 alone, D(x) = x in all of them, so that one step is x0 + mu beta (T(x0) - x0).
         in_place: the step sees the last T_j in the place of D(x): a side effect of the published code; static.
-        content_from: whose features are the content target, ``"input"`` or ``"denoised"``; static.
+        content_from: whose features are the content target, static: the ``"input"`` A^H y, the ``"denoised"``
+            input, or the ``"start"`` of the iterations, denoised if ``denoise`` says so.
         keeps_best: return the best-scoring iterate, or the last; static.
 
     Source: Shen et al., Frontiers in Artificial Intelligence 8:1579251 (2025). alpha = 0, beta = 1 is the form of the
@@ -78,7 +80,7 @@ class Rnst:
     refine: int = jax.tree.static(default=20)
     channels: int = jax.tree.static(default=1)
     rescale: bool = jax.tree.static(default=False)
-    denoise_once: bool = jax.tree.static(default=False)
+    denoise: str = jax.tree.static(default="every")
     in_place: bool = jax.tree.static(default=False)
     content_from: str = jax.tree.static(default="input")
     keeps_best: bool = jax.tree.static(default=True)
@@ -90,9 +92,11 @@ class Rnst:
 
     def init(self, problem: Problem, x0: Image) -> State:
         """Targets, and the start; nothing is scored yet."""
-        content = problem.physics.adjoint(problem.y)
+        if self.denoise == "start":
+            x0 = self._before(problem, x0)
+        content = x0 if self.content_from == "start" else problem.physics.adjoint(problem.y)
         if self.content_from == "denoised":
-            content, _ = self.denoised.target(content, self.denoised.init(problem), jnp.zeros((), int), None)  # type: ignore[arg-type]
+            content = self._before(problem, content)
         targets = self.style.targets(problem, self._colour(content))
         zero = jnp.zeros((), jnp.int32)
         inf = jnp.full((), jnp.inf)
@@ -151,11 +155,17 @@ class Rnst:
         low, high = x.min(), x.max()
         return (x - low) / jnp.where(high > low, high - low, 1.0)
 
+    def _before(self, problem: Problem, x: Array) -> Array:
+        """D(x) outside of the iterations."""
+        return self.denoised.target(x, self.denoised.init(problem), jnp.zeros((), jnp.int32), jax.random.key(0))[0]
+
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
         def denoise(x):
             return self.denoised.target(x, self.denoised.init(problem), number, key)[0]
 
-        return jax.lax.cond(number == 0, denoise, lambda x: x, x) if self.denoise_once else denoise(x)
+        if self.denoise == "start":
+            return x
+        return denoise(x) if self.denoise == "every" else jax.lax.cond(number == 0, denoise, lambda x: x, x)
 
     def _chain(self, n: Array, targets) -> tuple[Array, tuple[Float[Array, " evaluations"], ...]]:
         images, losses, p = [], [], None
