@@ -134,8 +134,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         style: (B, h, w) high-field images of somebody else in [0, 1], air at 0, with the pixel size of ``y``;
             or (1, h, w) for one style for all.
         physics: the forward model A; the identity by default.
-        physics_axis: None where the batch shares ``physics``; 0 where each of its leaves has a leading batch axis (masks
-            and coil maps that differ from image to image).
+        physics_axis: None where the batch shares ``physics``; 0 where each of its leaves has a leading batch axis:
+            masks and coil maps that differ from image to image.
         preset: a name of `rnst_jax.presets.names`, whose taps are then those of the extractor's defaults; or a
             `rnst_jax.presets.Config`, taken as it is.
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.

@@ -87,7 +87,7 @@ def test_refusals(scan, capsys):
     image = ["reconstruct", "content.nii.gz", "out.nii.gz", "--style", "style.nii.gz"]
     scans.refused(capsys, [*image, "--geometry", "like.nii.gz"], 2, "--geometry", "add --kspace")
     scans.refused(capsys, [*image, "--kspace"], 3, "content.nii.gz", "neither .npz nor HDF5")
-    scans.refused(capsys, ARGV[:1] + ["none.h5"] + ARGV[2:], 3, "none.h5", "no such file")
+    scans.refused(capsys, [*ARGV[:1], "none.h5", *ARGV[2:]], 3, "none.h5", "no such file")
     scans.refused(capsys, [*ARGV, "--kspace-axes", "c,i,j,k"], 2, "scan.npz", "names 4")
     scans.refused(capsys, [*ARGV, *OPTIONS, "--plane", "coronal"], 2, "axial, not coronal")
     scans.refused(capsys, [*ARGV, "--kspace-key", "other"], 3, "no array 'other'", "--kspace-key")

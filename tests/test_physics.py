@@ -149,7 +149,7 @@ class TestSensitivity:
     size = (32, 24)
 
     def coils(self):
-        rows, columns = np.mgrid[-1 : 1 : 32j, -1 : 1 : 24j]
+        rows, columns = np.mgrid[-1:1:32j, -1:1:24j]
         centres = [(-1, -1), (-1, 1), (1, 0)]
         return np.stack([np.exp(-((rows - a) ** 2 + (columns - b) ** 2) / 3 + 1j * a * columns) for a, b in centres])
 

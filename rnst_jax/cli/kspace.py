@@ -12,9 +12,9 @@ from rnst_jax.io.errors import UsageError
 from rnst_jax.io.kspace import is_kspace, parse_axes, read
 from rnst_jax.io.prepare_kspace import KSpaceCase, prepare_kspace
 
-ALPHA = 0.25
+ALPHA = 0.2
 """Weight of the data term where the settings have none; chosen in docs/kspace.md."""
-STEPS = 3
+STEPS = 2
 """Outer iterations at least: the first starts at A^H y, where the data term is next to nothing."""
 
 
@@ -28,8 +28,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--kspace-axes",
         type=_axes,
         metavar="A,B,..",
-        help="what the array's axes are: i, j, k of the output, k across the slices, a minus behind one where the image "
-        "runs against it, c for coils (default: k,c,j-,i without c if there is none)",
+        help="what the array's axes are: i, j, k of the output, k across the slices, a minus behind one where the "
+        "image runs against it, c for coils (default: k,c,j-,i without c if there is none)",
     )
     add("--kspace-transform", choices=("inverse", "forward"), help="the FFT that gives the image (default: inverse)")
     add("--geometry", type=pathlib.Path, help="NIfTI of the same scan: the output takes its matrix and orientation")

@@ -56,8 +56,14 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one, if any)")
     add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
-    add("--slices", type=_range, default=(None, None), metavar="A:B", help="slices A to B-1 of the file, from 0")
-    add("--chunk", type=_chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
+    add(
+        "--slices",
+        type=options.slice_range,
+        default=(None, None),
+        metavar="A:B",
+        help="slices A to B-1 of the file, from 0",
+    )
+    add("--chunk", type=options.chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
     add("--seed", type=int, default=0, help="of the random numbers (default: %(default)s)")
     add("--device", choices=DEVICES, help="default: what JAX prefers")
     add("--force", action="store_true", help="replace existing outputs")
@@ -303,18 +309,3 @@ def _outcome(case: Case, result: Any, images: np.ndarray) -> tuple[list[dict[str
         )
         lane += 1
     return rows, failed
-
-
-def _range(text: str) -> tuple[int | None, int | None]:
-    start, colon, stop = text.partition(":")
-    if not colon or not all(part == "" or part.isdecimal() for part in (start, stop)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not A:B, two slice numbers from 0")
-    return int(start) if start else None, int(stop) if stop else None
-
-
-def _chunk(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a positive number nor auto")
-    return int(text)

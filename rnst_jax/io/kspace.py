@@ -180,5 +180,5 @@ def _read_npz(path: pathlib.Path, key: str | None) -> np.ndarray:
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
         raise RefusedInput(f"{path}: is no sound .npz archive ({error}); save it again with numpy.savez") from error
     if len(raw) != expected:
-        raise RefusedInput(f"{path}: '{name}' does not hold the {expected} bytes that its header promises; save it again")
+        raise RefusedInput(f"{path}: '{name}' does not hold the {expected} bytes that its header says; save it again")
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")

@@ -104,7 +104,7 @@ def _ismrmrd(path: pathlib.Path, group: Any) -> Found:
         samples, centre = int(heads["number_of_samples"][n]), int(heads["center_sample"][n])
         start, line, where = width // 2 - centre, int(index["kspace_encode_step_1"][n]) + shift, int(index["slice"][n])
         values = readouts[int(n)]["data"]
-        fits = 0 <= start and start + samples <= width and 0 <= line < lines
+        fits = start >= 0 and start + samples <= width and 0 <= line < lines
         if not fits or values.size != 2 * samples * shape[1]:
             raise RefusedInput(f"{path}: readout {n} does not fit the encoded matrix of {width} x {lines}; check it")
         total[where, :, start : start + samples, line] += values.view(np.complex64).reshape(shape[1], samples)

@@ -1,4 +1,4 @@
-"""From measured k-space to the batch that a solver takes: the geometry, the head, the style, and y on the slices' grid."""
+"""From measured k-space to the batch that a solver takes: geometry, head, style, and y on the slices' grid."""
 
 import dataclasses
 import pathlib
@@ -95,16 +95,13 @@ def prepare_kspace(
     )
 
 
-_UNKNOWN = (
-    "{}: k-space does not tell how the patient lay; left and right of the output are not to be trusted without --geometry"
-)
+_UNKNOWN = "{}: k-space does not tell how the patient lay; left and right are not to be trusted without --geometry"
 
 
 def _window(sampled: np.ndarray, acquired: tuple[int, int]) -> tuple[int, int]:
-    everywhere = sampled.all(axis=0)
-    height, width = everywhere.shape
-    lines = everywhere[:, width // 2], everywhere[height // 2]
-    return _calibration(lines[0], acquired[0]), _calibration(lines[1], acquired[1])
+    everywhere = np.all(sampled, axis=0, keepdims=True)[0]
+    centre = [side // 2 for side in everywhere.shape]
+    return _calibration(everywhere[:, centre[1]], acquired[0]), _calibration(everywhere[centre[0]], acquired[1])
 
 
 def _calibration(line: np.ndarray, acquired: int) -> int:
