@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,7 @@ def compile(
     style: Batch | np.ndarray,
     *,
     physics: Physics | None = None,
+    physics_axis: Literal[0] | None = None,
     preset: str | Config = "balanced",
     extractor: Extractor | None = None,
     mask: Batch | np.ndarray | None = None,
@@ -97,7 +98,7 @@ def compile(
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
     if sigma is None or config.native == 0:
-        images = y if isinstance(physics, Identity) else jax.vmap(physics.adjoint)(y)
+        images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
@@ -115,9 +116,10 @@ def compile(
         rim=_rim(config, region, style, style_masks, rim),
         x0=None if x0 is None else _images("x0", x0),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
+        physics=None if physics_axis is None else physics,
     )
     change = (config.rim_gain, config.brain_darkening)
-    arguments = (batch, physics, solver, tol, change)
+    arguments = (batch, physics if physics_axis is None else None, solver, tol, change)
     chunk = _chunk(config, masks.shape) if chunk is None else min(chunk, len(y))
     compiled = _solve_batch.lower(*arguments, max_steps=config.steps, chunk=chunk).compile()
     return functools.partial(compiled, *arguments)
@@ -134,7 +136,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
         style: (B, h, w) high-field images of somebody else in [0, 1], air at 0, with the pixel size of ``y``;
             or (1, h, w) for one style for all.
-        physics: the forward model A, shared by the batch; the identity by default.
+        physics: the forward model A; the identity by default.
+        physics_axis: None where the batch shares ``physics``; 0 where each of its leaves has a leading batch axis:
+            masks and coil maps that differ from image to image.
         preset: a name of `rnst_jax.presets.names`, whose taps are then those of the extractor's defaults; or a
             `rnst_jax.presets.Config`, taken as it is.
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
@@ -181,6 +185,7 @@ class _Batch:
     rim: Array
     x0: Array | None
     key: Array
+    physics: Any = None
 
 
 @functools.partial(jax.jit, static_argnames=("max_steps", "chunk"))
@@ -195,7 +200,8 @@ def _solve_batch(
     chunk: int,
 ) -> Result:
     def one(case: _Batch) -> Result:
-        problem = Problem(case.y, case.style, case.mask, case.style_mask, physics, case.sigma)
+        own = physics if case.physics is None else case.physics
+        problem = Problem(case.y, case.style, case.mask, case.style_mask, own, case.sigma)
         result = solve(problem, solver, case.x0, max_steps=max_steps, tol=tol, key=case.key)
         if case.region is None:
             return result

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,29 +35,61 @@ class MaskedFourier(physics.LinearPhysics):
         return self.mask * jnp.fft.fft2(phase * x, norm="ortho")
 
 
-@pytree
-class Rectangular(physics.LinearPhysics):
-    """A real operator to a smaller space: means of pairs of rows, with a gain that is a leaf."""
-
-    gain: Any
-    shape: tuple[int, int] = jax.tree.static()
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        return self.shape
-
-    def forward(self, x):
-        return self.gain * (x[0::2] + x[1::2]) / 2
-
-
 def masked_fourier(shape):
     return MaskedFourier(jnp.asarray(np.random.default_rng(0).random(shape) < 0.5, jnp.float32))
 
 
+def _random_mask(shape):
+    """Sampled at random, without Hermitian symmetry."""
+    return jnp.asarray(np.random.default_rng(1).random(shape) < 0.6, jnp.float32)
+
+
+def _coil_maps(shape):
+    parts = np.random.default_rng(2).standard_normal((2, 3, *shape))
+    return jnp.asarray(parts[0] + 1j * parts[1], jnp.complex64)
+
+
+def _blur(shape):
+    return physics.Blur(jnp.asarray(np.random.default_rng(3).random((3, 4)) / 6, jnp.float32), shape)
+
+
+def _blurred_kspace(shape):
+    return physics.Composition(physics.Sense(_coil_maps(shape), _random_mask(shape)), _blur(shape))
+
+
+def _two_grids(shape):
+    coarse = physics.Decimation((2, 3), shape)
+    return physics.Sum((physics.Composition(coarse, _blur(shape)), coarse), jnp.array([0.5, -1.5], jnp.float32))
+
+
+def _two_kspaces(shape):
+    parts = physics.Fourier(_random_mask(shape)), physics.Fourier(jnp.ones(shape))
+    return physics.Stack(parts, jnp.array([0.5, -1.5], jnp.float32))
+
+
+def _non_cartesian(shape):
+    points = np.random.default_rng(4).uniform(-0.5, 0.5, (37, 2))
+    return physics.NonUniformFourier(jnp.asarray(points, jnp.float32), shape, jnp.linspace(0.5, 1, 37))
+
+
+needs_finufft = pytest.mark.skipif(
+    importlib.util.find_spec("jax_finufft") is None, reason="jax-finufft is not installed (the extra nufft)"
+)
+
 OPERATORS = [
     pytest.param(lambda shape: physics.Identity(), id="Identity"),
     pytest.param(masked_fourier, id="MaskedFourier"),
-    pytest.param(lambda shape: Rectangular(jnp.float32(1.5), shape), id="Rectangular"),
+    pytest.param(lambda shape: physics.Fourier(_random_mask(shape)), id="Fourier"),
+    pytest.param(lambda shape: physics.Sense(_coil_maps(shape), _random_mask(shape)), id="Sense"),
+    pytest.param(_non_cartesian, id="NonUniformFourier", marks=needs_finufft),
+    pytest.param(_blur, id="Blur"),
+    pytest.param(lambda shape: physics.Decimation((2, 3), shape), id="Decimation"),
+    pytest.param(lambda shape: physics.SliceProfile(jnp.array([0.25, 0.75]), 3, shape), id="SliceProfile"),
+    pytest.param(lambda shape: physics.SliceProfile(jnp.array([0.2, 0.5, 0.3]), 2, shape), id="SliceProfile overlap"),
+    pytest.param(lambda shape: physics.Truncation((4, 3), shape), id="Truncation"),
+    pytest.param(_blurred_kspace, id="Composition"),
+    pytest.param(_two_grids, id="Sum"),
+    pytest.param(_two_kspaces, id="Stack"),
 ]
 """Rows: shape of the images (even) -> operator."""
 

@@ -29,7 +29,17 @@ def images(row, count=2):
 
 
 def scaled(tree, factor):
-    return jax.tree.map(lambda leaf: factor * jnp.asarray(leaf, jnp.float32), tree)
+    return cast(jax.tree.map(lambda leaf: factor * jnp.asarray(leaf), tree), jnp.float32)
+
+
+def cast(tree, dtype):
+    """All leaves as numbers of this precision, complex ones as complex numbers of it."""
+
+    def convert(leaf):
+        leaf = jnp.asarray(leaf)
+        return leaf.astype((1j * jnp.ones((), dtype)).dtype if jnp.iscomplexobj(leaf) else dtype)
+
+    return jax.tree.map(convert, tree)
 
 
 @pytest.mark.parametrize("row", DENOISERS)
@@ -100,7 +110,10 @@ class TestDenoisers:
 
 @pytest.mark.parametrize("make", OPERATORS)
 class TestOperators:
+    """Compiling is what takes time here, so that the tests of a row share their programs."""
+
     @staticmethod
+    @functools.cache
     def pair(make, seed=0):
         """An operator, an image and a measurement that is not in the operator's range."""
         rng = np.random.default_rng(seed)
@@ -113,57 +126,80 @@ class TestOperators:
         return operator, x, jnp.asarray(y, like.dtype)
 
     @staticmethod
-    def dense(operator):
-        """The operator as a matrix on flat images."""
+    @functools.cache
+    def prox(make):
+        return jax.jit(lambda operator, *args: operator.prox(*args))
+
+    @staticmethod
+    @functools.cache
+    def maps(make):
+        """A x, A^H y and A^H A x of an operator, an image and a measurement; and A as a matrix on flat images."""
         basis = jnp.eye(int(np.prod(SHAPE)), dtype=jnp.float32).reshape(-1, *SHAPE)
-        columns = jax.vmap(operator.forward)(basis)
-        return np.asarray(columns).reshape(len(columns), -1).T.astype(np.complex128)
+        dense = jax.jit(jax.vmap(lambda operator, x: operator.forward(x), in_axes=(None, 0)))
+        columns = np.asarray(dense(make(SHAPE), basis))
+        matrix = columns.reshape(len(columns), -1).T.astype(np.complex128)
+        return jax.jit(lambda operator, x, y: (operator.forward(x), operator.adjoint(y), operator.normal(x))), matrix
 
     def test_is_a_physics(self, make):
         assert isinstance(make(SHAPE), Physics)
 
     def test_dot(self, make):
         operator, x, y = self.pair(make)
-        there, back = jnp.vdot(operator.forward(x), y).real, jnp.vdot(x, operator.adjoint(y))
-        np.testing.assert_allclose(there, back, rtol=1e-5, atol=1e-5)
+        ax, ahy, _ = self.maps(make)[0](operator, x, y)
+        assert (ax.dtype, ahy.dtype) == (y.dtype, jnp.float32)
+        there, back = jnp.vdot(ax, y).real, jnp.vdot(x, ahy)
+        assert abs(there - back) <= 1e-5 * jnp.linalg.norm(ax.ravel()) * jnp.linalg.norm(y.ravel())
+
+    def test_dot_in_double_precision(self, make):
+        with jax.enable_x64(True):
+            operator, x, y = cast(self.pair(make), jnp.float64)
+            ax, ahy, _ = self.maps(make)[0](operator, x, y)
+            assert (ax.dtype, ahy.dtype) == (y.dtype, jnp.float64)
+            there, back = (np.vdot(*map(np.asarray, pair)).real for pair in ((ax, y), (x, ahy)))
+            assert abs(there - back) <= 1e-11 * np.linalg.norm(ax) * np.linalg.norm(y)
 
     def test_normal(self, make):
-        operator, x, _ = self.pair(make)
-        a = self.dense(operator)
+        maps, a = self.maps(make)
+        operator, x, y = self.pair(make)
         expected = (a.conj().T @ a).real @ np.asarray(x).ravel()
-        np.testing.assert_allclose(operator.normal(x).ravel(), expected, atol=1e-5)
+        np.testing.assert_allclose(maps(operator, x, y)[2].ravel(), expected, atol=2e-5)
 
     @pytest.mark.parametrize("gamma", [0.0, 0.3, 10.0])
-    def test_prox_solves_the_normal_equations(self, make, gamma):
+    def test_prox_is_the_minimum(self, make, gamma):
         operator, z, y = self.pair(make)
-        a = self.dense(operator)
-        left = np.eye(z.size) + gamma * (a.conj().T @ a).real
-        right = np.asarray(z).ravel() + gamma * (a.conj().T @ np.asarray(y).ravel()).real
-        x = jax.jit(lambda op, *args: op.prox(*args))(operator, z, y, gamma)
+        _, a = self.maps(make)
+        # the minimum by a direct solve of a least-squares problem of real numbers
+        rows = np.concatenate([np.sqrt(gamma) * a.real, np.sqrt(gamma) * a.imag, np.eye(z.size)])
+        measured = np.sqrt(gamma) * np.asarray(y).ravel()
+        right = np.concatenate([measured.real, measured.imag, np.asarray(z).ravel()])
+        x = self.prox(make)(operator, z, y, gamma)
         assert x.dtype == jnp.float32
-        np.testing.assert_allclose(x.ravel(), np.linalg.solve(left, right), atol=2e-5)
+        np.testing.assert_allclose(x.ravel(), np.linalg.lstsq(rows, right)[0], atol=2e-5)
 
     def test_vmap_equals_a_loop(self, make):
-        pairs = [self.pair(make, seed) for seed in range(3)]
-        zs, ys = (jnp.stack(column) for column in list(zip(*pairs, strict=True))[1:])
+        # Each image has its own operator: other masks, maps and kernels.
+        operators, zs, ys = zip(*(self.pair(make, seed) for seed in range(3)), strict=True)
+        operators = [scaled(operator, k) for operator, k in zip(operators, (1.0, 0.7, 1.2), strict=True)]
         gammas = jnp.array([0.1, 1.0, 5.0])
-        operator = pairs[0][0]
-        single = jax.jit(operator.prox)
-        together = jax.jit(jax.vmap(operator.prox))(zs, ys, gammas)
-        alone = jnp.stack([single(*args) for args in zip(zs, ys, gammas, strict=True)])
-        np.testing.assert_allclose(together, alone, atol=1e-5)
+        together = jax.jit(jax.vmap(lambda operator, *args: operator.prox(*args)))(
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *operators), jnp.stack(zs), jnp.stack(ys), gammas
+        )
+        alone = [self.prox(make)(*args) for args in zip(operators, zs, ys, gammas, strict=True)]
+        np.testing.assert_allclose(together, jnp.stack(alone), atol=1e-5)
 
     def test_new_numbers_do_not_recompile(self, make):
         operator, z, y = self.pair(make)
-        run = jax.jit(lambda op, *args: op.prox(*args))
-        run(operator, z, y, 0.5)
-        run(scaled(operator, 0.5), 2 * z, 3 * y, 0.7)
-        assert run._cache_size() == 1
+        run = self.prox(make)
+        run(operator, z, y, jnp.float32(0.5))
+        before = run._cache_size()
+        run(scaled(operator, 0.5), 2 * z, 3 * y, jnp.float32(0.7))
+        assert run._cache_size() == before
 
     def test_nan_is_not_swallowed(self, make):
         operator, x, y = self.pair(make)
-        assert jnp.isnan(operator.forward(x.at[0, 0].set(jnp.nan))).any()
-        assert jnp.isnan(jax.jit(operator.prox)(x.at[0, 0].set(jnp.nan), y, 1.0)).any()
+        broken = x.at[0, 0].set(jnp.nan)
+        assert jnp.isnan(self.maps(make)[0](operator, broken, y)[0]).any()
+        assert jnp.isnan(self.prox(make)(operator, broken, y, 1.0)).any()
 
 
 SIDE = 24

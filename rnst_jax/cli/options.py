@@ -41,3 +41,30 @@ def finite(content: Any) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
+
+
+def slice_range(text: str) -> tuple[int | None, int | None]:
+    """A:B, two slice numbers; None where one is left out.
+
+    Example:
+        >>> slice_range("2:")
+        (2, None)
+    """
+    start, colon, stop = text.partition(":")
+    if not colon or not all(part == "" or part.isdecimal() for part in (start, stop)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not A:B, two slice numbers from 0")
+    return int(start) if start else None, int(stop) if stop else None
+
+
+def chunk(text: str) -> int | None:
+    """A positive number, or None for "auto".
+
+    Example:
+        >>> chunk("4")
+        4
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a positive number nor auto")
+    return int(text)

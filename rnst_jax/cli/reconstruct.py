@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import options
+from rnst_jax.cli import kspace, options
 from rnst_jax.cli.progress import Progress
 from rnst_jax.io import guard, provenance
 from rnst_jax.io.atomic import check_output, replacing, write_json
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
         "Slices without a head are copied as they are.",
     )
     add = parser.add_argument
-    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz")
+    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz; or its k-space")
     add("out", metavar="OUT", type=pathlib.Path, help="output, .nii or .nii.gz")
     add("--style", type=pathlib.Path, required=True, help="high-field scan of another person, any size and orientation")
     add("--mask", type=pathlib.Path, help="the head on the content's grid, non-zero inside (default: found)")
@@ -56,13 +56,20 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one, if any)")
     add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
-    add("--slices", type=_range, default=(None, None), metavar="A:B", help="slices A to B-1 of the file, from 0")
-    add("--chunk", type=_chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
+    add(
+        "--slices",
+        type=options.slice_range,
+        default=(None, None),
+        metavar="A:B",
+        help="slices A to B-1 of the file, from 0",
+    )
+    add("--chunk", type=options.chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
     add("--seed", type=int, default=0, help="of the random numbers (default: %(default)s)")
     add("--device", choices=DEVICES, help="default: what JAX prefers")
     add("--force", action="store_true", help="replace existing outputs")
     add("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
     add("--trace", type=pathlib.Path, metavar="F.npz", help="also write score, loss and error per iteration")
+    kspace.add_options(parser)
     options.add_common(parser)
     parser.set_defaults(run=run)
 
@@ -70,7 +77,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, reconstruct, write. Returns 0, or 4 where some slices became non-finite."""
     sidecar = check(args)
-    case = prepare(args.content, args.style, args.mask, args.plane, args.slices)
+    measured = kspace.prepare(args) if kspace.is_given(args) else None
+    case = measured.case if measured else prepare(args.content, args.style, args.mask, args.plane, args.slices)
     for warning in case.warnings:
         options.say(args, f"warning: {warning}")
 
@@ -82,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     from rnst_jax import api
 
     config, settings = _config(args)
+    if measured:
+        config, settings = kspace.with_data_term(config)
     planned = api.planned_evaluations(config) * len(case.y)
     plan = _plan(args, case, planned, _describe(device))
     if args.dry_run:
@@ -92,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress(planned, args.quiet)
     with jax.default_device(device):
         begun = time.perf_counter()
-        compiled = _compile(args, case, config, extractor, progress)
+        compiled = _compile(args, case, config, extractor, progress, measured)
         compile_seconds = time.perf_counter() - begun
         options.say(args, f"compiled in {compile_seconds:.1f} s; {plan['summary']}")
         begun = time.perf_counter()
@@ -110,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     for warning in told:
         options.say(args, f"warning: {warning}")
     record = provenance.sidecar(
-        inputs={"content": args.content, "style": args.style} | ({"mask": args.mask} if args.mask else {}),
+        inputs=_inputs(args),
         weights=weights,
         config=settings,
         settings=plan["settings"],
@@ -139,7 +149,9 @@ def run(args: argparse.Namespace) -> int:
     return 4 if failed else 0
 
 
-def _compile(args: argparse.Namespace, case: Case, config: Any, extractor: Any, progress: Progress) -> Any:
+def _compile(
+    args: argparse.Namespace, case: Case, config: Any, extractor: Any, progress: Progress, measured: Any
+) -> Any:
     """The compiled reconstruction of a case, on the box of its heads where the config says so."""
     import jax
     import jax.numpy as jnp
@@ -150,8 +162,9 @@ def _compile(args: argparse.Namespace, case: Case, config: Any, extractor: Any, 
     # Noise is measured on the scan as it came: the scaling to [0, 1] takes the pedestal of noise in air away.
     sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
     crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
+    y, physics = kspace.data(measured) if measured else (crop(case.y), {})
     return api.compile(
-        crop(case.y),
+        y,
         crop_style(case.style),
         preset=config,
         extractor=extractor,
@@ -163,14 +176,22 @@ def _compile(args: argparse.Namespace, case: Case, config: Any, extractor: Any, 
         chunk=args.chunk,
         key=jax.random.key(args.seed),
         progress=progress,
+        **physics,
     )
+
+
+def _inputs(args: argparse.Namespace) -> dict[str, pathlib.Path]:
+    """The files that shape the result, by their role."""
+    roles = ("content", "style", "mask", "geometry")
+    return {role: getattr(args, role) for role in roles if getattr(args, role)}
 
 
 def check(args: argparse.Namespace) -> pathlib.Path:
     """Refuse what can be refused without loading anything; returns the sidecar's path."""
-    inputs = tuple(path for path in (args.content, args.style, args.mask, args.config, args.weights) if path)
-    for path in (args.content, args.style, args.mask):
-        if path:
+    inputs = (*_inputs(args).values(), *(path for path in (args.config, args.weights) if path))
+    kspace.check(args)
+    for role, path in _inputs(args).items():
+        if role != "content" or not kspace.is_given(args):
             guard.check_file(path)
     for path in (args.config, args.weights):
         if path and not path.is_file():
@@ -288,18 +309,3 @@ def _outcome(case: Case, result: Any, images: np.ndarray) -> tuple[list[dict[str
         )
         lane += 1
     return rows, failed
-
-
-def _range(text: str) -> tuple[int | None, int | None]:
-    start, colon, stop = text.partition(":")
-    if not colon or not all(part == "" or part.isdecimal() for part in (start, stop)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not A:B, two slice numbers from 0")
-    return int(start) if start else None, int(stop) if stop else None
-
-
-def _chunk(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a positive number nor auto")
-    return int(text)

@@ -104,9 +104,12 @@ def check_affine(path: pathlib.Path, header: NiftiHeader) -> None:
         raise RefusedInput(f"{path}: its affine is singular, voxels have no volume; {remedy}")
 
 
-def _check_place(path: pathlib.Path) -> bool:
-    """Whether the file is compressed, by its name."""
-    name = path.name.lower()
+def check_place(path: pathlib.Path, give: str) -> None:
+    """Refuse what is no regular, readable file; ``give`` says in the message what is wanted.
+
+    Raises:
+        RefusedInput: it is missing, a folder, a device, or not readable.
+    """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -115,11 +118,17 @@ def _check_place(path: pathlib.Path) -> bool:
         raise RefusedInput(f"{path}: cannot be read ({error.strerror}); check the path and permissions") from error
     if not stat.S_ISREG(mode):
         what = "a folder (for DICOM, convert it with dcm2niix)" if stat.S_ISDIR(mode) else "not a regular file"
-        raise RefusedInput(f"{path}: is {what}; give a .nii or .nii.gz file")
-    if not name.endswith((".nii", ".nii.gz")):
-        raise RefusedInput(f"{path}: is not named .nii or .nii.gz; convert it to NIfTI (dcm2niix, nibabel) first")
+        raise RefusedInput(f"{path}: is {what}; give {give}")
     if not os.access(path, os.R_OK):
         raise RefusedInput(f"{path}: cannot be read (permission denied); check its permissions")
+
+
+def _check_place(path: pathlib.Path) -> bool:
+    """Whether the file is compressed, by its name."""
+    check_place(path, "a .nii or .nii.gz file")
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")):
+        raise RefusedInput(f"{path}: is not named .nii or .nii.gz; convert it to NIfTI (dcm2niix, nibabel) first")
     return name.endswith(".gz")
 
 

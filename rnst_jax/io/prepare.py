@@ -91,7 +91,7 @@ class Case:
 
 
 def prepare(
-    content_path: pathlib.Path,
+    content: pathlib.Path | Volume,
     style_path: pathlib.Path,
     mask_path: pathlib.Path | None = None,
     plane: str = "auto",
@@ -103,7 +103,7 @@ def prepare(
     whether it is reconstructed alone or with the others.
 
     Args:
-        content_path: the low-field scan.
+        content: the low-field scan, a file or what was read from one.
         style_path: the high-field scan of somebody else.
         mask_path: the head of the content on its grid, non-zero inside; by default it is found slice by slice.
         plane: see `rnst_jax.io.planes.to_slices`.
@@ -113,7 +113,8 @@ def prepare(
         RefusedInput: a file cannot be used.
         UsageError: the range of slices is empty or outside the volume.
     """
-    content = nifti.read(content_path)
+    content = content if isinstance(content, Volume) else nifti.read(content)
+    content_path = content.path
     style_volume = nifti.read(style_path)
     slices = to_slices(content, plane)
     style = to_slices(style_volume, slices.plane)

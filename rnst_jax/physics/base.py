@@ -13,7 +13,13 @@ class LinearPhysics:
 
     Everything else follows: the adjoint by transposition, the proximal step by conjugate gradients. A subclass with
     a closed form overrides them. Subclasses are frozen dataclasses registered as pytrees (`rnst_jax.types.pytree`).
+
+    Images are real unless ``complex_images`` says otherwise: then <A x, y> stands for its real part, and A^H y is the
+    real part of what it would be among complex images.
     """
+
+    complex_images: bool = False
+    """Whether x is complex; a subclass may make this a static field."""
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -25,8 +31,11 @@ class LinearPhysics:
         raise NotImplementedError(f"{type(self).__name__} must give forward")
 
     def adjoint(self, y: Array) -> Array:
-        """A^H y, in the real images: the real part where A maps to complex numbers."""
-        return adjoint(self.forward, jax.ShapeDtypeStruct(self.image_shape, jnp.finfo(y.dtype).dtype))(y)
+        """A^H y; in the real images: its real part, where A maps to complex numbers."""
+        dtype = jnp.finfo(y.dtype).dtype
+        if self.complex_images:
+            dtype = jnp.promote_types(dtype, jnp.complex64)
+        return adjoint(self.forward, jax.ShapeDtypeStruct(self.image_shape, dtype))(y)
 
     def normal(self, x: Array) -> Array:
         """A^H A x."""
@@ -39,3 +48,7 @@ class LinearPhysics:
         """
         x, _ = conjugate_gradient(lambda x: x + gamma * self.normal(x), z + gamma * self.adjoint(y), z)
         return x
+
+    def _image(self, x: Array) -> Array:
+        """Among complex numbers, what counts as an image: its real part, or all of it."""
+        return x if self.complex_images else x.real

@@ -1,0 +1,87 @@
+"""What ``rnst reconstruct`` does with k-space: its options, the forward model and the data term."""
+
+import argparse
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from rnst_jax.io import guard
+from rnst_jax.io.errors import UsageError
+from rnst_jax.io.kspace import is_kspace, parse_axes, read
+from rnst_jax.io.prepare_kspace import KSpaceCase, prepare_kspace
+
+ALPHA = 0.1
+"""Weight of the data term where the settings have none; chosen in docs/kspace.md."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for k-space."""
+    group = parser.add_argument_group("k-space", "CONTENT may be .npz, fastMRI .h5 or ISMRMRD .h5, see docs/kspace.md")
+    add = group.add_argument
+    add("--kspace", action="store_true", help="CONTENT is k-space whatever its name (.npz and HDF5 names always are)")
+    add("--kspace-key", metavar="NAME", help="the array in the file (default: kspace), or ISMRMRD's group")
+    add(
+        "--kspace-axes",
+        type=_axes,
+        metavar="A,B,..",
+        help="what the array's axes are: i, j, k of the output, k across the slices, a minus behind one where the "
+        "image runs against it, c for coils (default: k,c,j-,i without c if there is none)",
+    )
+    add("--kspace-transform", choices=("inverse", "forward"), help="the FFT that gives the image (default: inverse)")
+    add("--geometry", type=pathlib.Path, help="NIfTI of the same scan: the output takes its matrix and orientation")
+
+
+def is_given(args: argparse.Namespace) -> bool:
+    """Whether the content is k-space."""
+    return args.kspace or is_kspace(args.content)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse options of k-space for an image, and a place that holds no file."""
+    if is_given(args):
+        guard.check_place(args.content, "k-space as .npz, fastMRI .h5 or ISMRMRD .h5")
+        return
+    for name in ("kspace_key", "kspace_axes", "kspace_transform", "geometry"):
+        if getattr(args, name):
+            raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for k-space; leave it out or add --kspace")
+
+
+def prepare(args: argparse.Namespace) -> KSpaceCase:
+    """Read the content as k-space and prepare it."""
+    kspace = read(args.content, args.kspace_key, args.kspace_axes, args.kspace_transform == "forward")
+    return prepare_kspace(kspace, args.style, args.mask, args.geometry, args.plane, args.slices)
+
+
+def with_data_term(config: Any) -> tuple[Any, dict[str, Any]]:
+    """The settings with a data term, on whole slices: k-space knows no crop. Also as a dict."""
+    from rnst_jax import presets
+
+    if config.alpha == 0:
+        config = dataclasses.replace(config, alpha=ALPHA)
+    config = dataclasses.replace(config, crop=False)
+    return config, presets.to_dict(config)
+
+
+def data(measured: KSpaceCase) -> tuple[np.ndarray, dict[str, Any]]:
+    """The measurement, and how `rnst_jax.reconstruct` is told of its forward model.
+
+    Coil maps, the phase of the image in them, come from the centre of each slice's k-space.
+    """
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+
+    from rnst_jax.physics import Sense, estimate_sensitivity
+
+    maps = jax.vmap(functools.partial(estimate_sensitivity, size=measured.window))(jnp.asarray(measured.y))
+    return measured.y, {"physics": Sense(maps, jnp.asarray(measured.sampled)), "physics_axis": 0}
+
+
+def _axes(text: str) -> tuple[str, ...]:
+    try:
+        return parse_axes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
