@@ -33,7 +33,7 @@ from rnst_jax.denoise import estimate_noise
 from rnst_jax.io import nifti
 from rnst_jax.io.planes import to_slices
 from rnst_jax.io.prepare import prepare
-from rnst_jax.mask import head_mask
+from rnst_jax.mask import bounding_box, head_mask
 from rnst_jax.metrics import head_scores, minmax_scores
 from rnst_jax.simulate import degrade
 
@@ -56,13 +56,22 @@ class Group(NamedTuple):
     reference_mask: np.ndarray
 
 
-def real(data: pathlib.Path) -> list[Group]:
-    """The real pairs, prepared as the command line prepares them, cropped to the boxes of the heads."""
+def real(
+    data: pathlib.Path, styles: dict[str, str] = common.STYLES, style_contrasts: dict[str, str] | None = None
+) -> list[Group]:
+    """The real pairs, prepared as the command line prepares them.
+
+    Args:
+        data: the folder with sub-01 and so on.
+        styles: whose 3 T scan is the style of whom.
+        style_contrasts: the style's contrast for each of the content's, the same by default.
+    """
     groups = []
     for contrast in ("T1w", "T2w"):
-        for subject, style in common.STYLES.items():
+        style_contrast = (style_contrasts or {}).get(contrast, contrast)
+        for subject, style in styles.items():
             content = data / subject / f"{subject}_acq-0p055T_{contrast}.nii.gz"
-            case = prepare(content, data / style / f"{style}_acq-3T_{contrast}.nii.gz")
+            case = prepare(content, data / style / f"{style}_acq-3T_{style_contrast}.nii.gz")
             registered = nifti.read(data / subject / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
             reference = to_slices(registered, case.slices.plane).stack
             sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
@@ -124,11 +133,14 @@ def bm3d(y: np.ndarray, sigma: float, *_: Any) -> np.ndarray:
 
 
 def preset(config: rnst.presets.Config) -> Callable[[Group], np.ndarray]:
-    """A row from one of our configs."""
+    """A row from one of our configs, on the boxes of the heads as the command line works."""
 
     def row(g: Group) -> np.ndarray:
-        options = {"mask": g.mask, "style_mask": g.style_mask, "sigma": g.sigma, "preset": config}
-        return np.asarray(api.reconstruct(g.y, g.style, **options).image)
+        box, style_box = ((slice(None), *bounding_box(masks > 0)) for masks in (g.mask, g.style_mask))
+        options = {"mask": g.mask[box], "style_mask": g.style_mask[style_box], "sigma": g.sigma, "preset": config}
+        images = np.zeros(g.y.shape, np.float32)
+        images[box] = api.reconstruct(g.y[box], g.style[style_box], **options).image
+        return images
 
     return row
 

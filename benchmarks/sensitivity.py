@@ -1,0 +1,95 @@
+"""How much the default's result depends on its settings and on the choice of the style.
+
+    python benchmarks/sensitivity.py [--preset balanced] [--output benchmarks/results/sensitivity.json]
+
+Real pairs only (sub-01 to sub-03, T1w and T2w, 4 slices each). Rows: each number times 0.5 and times 2 (of the gains,
+what they exceed 1 by), and other styles: another subject, another slice (their order turned round), the other contrast.
+Scores as in `evaluate`: means over the 12 slices of a contrast, and the change against the preset as it is.
+
+A compilation cache (JAX_COMPILATION_CACHE_DIR) saves most of the time: all rows but the first run the same programs.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import time
+
+import common
+import evaluate
+import numpy as np
+
+import rnst_jax as rnst
+
+FACTORS = (0.5, 2.0)
+NUMBERS = ("mu", "beta", "lam", "style_weight", "intensity_weight")
+OVER_ONE = ("rim_gain", "brain_darkening")
+OTHERS = {"sub-01": "sub-02", "sub-02": "sub-01", "sub-03": "sub-01"}
+"""Style subjects other than those of the default pairs."""
+
+
+def variants(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
+    """The config with one number changed at a time."""
+    found = {}
+    for factor in FACTORS:
+        for name in NUMBERS:
+            found[f"{name} x {factor:g}"] = dataclasses.replace(config, **{name: factor * getattr(config, name)})
+        for name in OVER_ONE:
+            changed = 1 + factor * (getattr(config, name) - 1)
+            found[f"{name} - 1, x {factor:g}"] = dataclasses.replace(config, **{name: changed})
+    return found
+
+
+def styles(data: pathlib.Path) -> dict[str, list[evaluate.Group]]:
+    """The real pairs with other styles."""
+    other_contrast = {"T1w": "T2w", "T2w": "T1w"}
+    as_is = evaluate.real(data)
+    turned = [g._replace(style=g.style[::-1], style_mask=g.style_mask[::-1]) for g in as_is]
+    return {
+        "style: another subject": evaluate.real(data, OTHERS),
+        "style: other slices": turned,
+        "style: the other contrast": evaluate.real(data, style_contrasts=other_contrast),
+    }
+
+
+def means(groups: list[evaluate.Group], config: rnst.presets.Config) -> dict[str, dict[str, float]]:
+    """Mean scores per contrast."""
+    cells: dict[str, list[dict[str, float]]] = {}
+    for g in groups:
+        cells.setdefault(g.name["contrast"], []).extend(evaluate.score(g, evaluate.preset(config)(g)))
+    return {
+        contrast: {m: round(float(np.mean([s[m] for s in scores])), 4) for m in evaluate.METRICS}
+        for contrast, scores in cells.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sensitivity of a preset to its settings and to the style")
+    parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
+    parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "sensitivity.json")
+    args = parser.parse_args()
+    config, groups = rnst.presets.get(args.preset), evaluate.real(args.data)
+    cases = {"as it is": (groups, config)}
+    cases |= {name: (groups, changed) for name, changed in variants(config).items()}
+    cases |= {name: (other, config) for name, other in styles(args.data).items()}
+    rows = []
+    for name, (chosen, changed) in cases.items():
+        start = time.perf_counter()
+        rows.append({"row": name, "preset": args.preset, "scores": means(chosen, changed)})
+        rows[-1]["seconds"] = round(time.perf_counter() - start, 1)
+        print(name, rows[-1]["scores"], flush=True)
+        file = {"rows": rows, "environment": common.environment()}
+        args.output.write_text(json.dumps(file, indent=1) + "\n")
+    lines = []
+    for row in rows:
+        line = [row["row"]]
+        for contrast in ("T1w", "T2w"):
+            for metric in ("head_psnr", "head_ssim"):
+                line.append(f"{row['scores'][contrast][metric] - rows[0]['scores'][contrast][metric]:+.4f}")
+        lines.append(line)
+    print(common.table(("row", "T1w head_psnr", "T1w head_ssim", "T2w head_psnr", "T2w head_ssim"), lines))
+
+
+if __name__ == "__main__":
+    main()
