@@ -90,11 +90,8 @@ def local_misfit(residual: Image, sigma: Scalar, mask: Image, side: int = 5) -> 
     Args:
         residual: r, (H, W), of an image, as in `Misfit`.
         sigma: standard deviation of the noise.
-        mask: the head.
+        mask: the head; z is 0 outside.
         side: of the window, odd, pixels.
-
-    Returns:
-        z, (H, W), 0 outside the mask.
 
     Example:
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (32, 32))
@@ -119,8 +116,8 @@ def add_lesion(image: Image, centre: tuple[Scalar, Scalar], radius: Scalar, cont
     Args:
         image: x.
         centre: row and column, pixels.
-        radius: R, pixels; the edge is one pixel wide, as partial volume makes it.
-        contrast: c, above 0 for a bright lesion, below for a dark one.
+        radius: R, pixels; the edge is one pixel wide, a partial volume.
+        contrast: c, below 0 for a dark lesion.
 
     Example:
         >>> float(add_lesion(jnp.zeros((16, 16)), (8, 8), 3, -0.5).min())
@@ -146,12 +143,7 @@ def lesion_contrast(image: Image, lesion: Image, ring: Image, mask: Image) -> Fl
     """(mean in the lesion - mean in the ring) / (99.5 - 0.5 percentile in the head): negative for a dark lesion.
 
     The range of the head makes results of different contrast comparable, and a scale or offset does not change it.
-
-    Args:
-        image: any intensity unit.
-        lesion: the lesion.
-        ring: healthy tissue around it, see `lesion_masks`.
-        mask: the head.
+    Lesion and ring are those of `lesion_masks`.
 
     Example:
         >>> image = add_lesion(jnp.zeros((16, 16)).at[0].set(1), (8, 8), 2, 0.3)
@@ -164,16 +156,11 @@ def lesion_contrast(image: Image, lesion: Image, ring: Image, mask: Image) -> Fl
 
 
 def order_difference(a: Image, b: Image, mask: Image) -> Float[Array, ""]:
-    """1 - Spearman's rank correlation of two images inside a mask: 0 if one is a rising map of the other, up to 2.
+    """1 - Spearman's rank correlation of images a and b in a mask: 0 if one is a rising map of the other, 2 if falling.
 
-    Two results of one scan with two styles differ in contrast only if the style gave nothing but contrast; structure
-    that came from a style makes this grow (a *leak*). Where a result depends on depth too (`rnst_jax.scalp`), compare
-    inside the rim: ``mask = rim_weight(head) < 0.01`` within the head.
-
-    Args:
-        a: one image.
-        b: the other.
-        mask: the pixels that count, at least two.
+    Results of one scan with two styles have the same order if the styles gave nothing but contrast. Structure that came
+    from a style, a *leak*, makes this grow. Where a result depends on depth too (`rnst_jax.scalp`), compare inside the
+    rim, ``rim_weight(head) < 0.01``.
 
     Example:
         >>> x = jnp.linspace(0, 1, 64).reshape(8, 8)

@@ -1,7 +1,8 @@
 """What a result may be trusted for: lesions stay, nothing of a style's anatomy gets in, the misfit is noise.
 
-All results come from one batch of the preset `fast`, phantoms of 80 x 80 pixels with Rician noise of 0.05 (the brightest
-tissue is near 0.9). What is compared lies inside the rim, where the model says that the result is a rising map of D(y).
+All results come from one batch of the preset `fast`, with its two shallowest taps, which compile quickly: phantoms of
+80 x 80 pixels with Rician noise of 0.05, the brightest tissue near 0.9. What is compared lies inside the rim, where the
+model says that the result is a rising map of D(y).
 """
 
 import dataclasses
@@ -25,7 +26,8 @@ CLEAN = {contrast: head(SIZE, contrast, texture=0.01)[0] for contrast in ("T1w",
 HEAD = head(SIZE)[1]
 # where the weight of the rim is below 1 %
 INSIDE = HEAD & (rim_weight(HEAD) < 0.01)
-CONFIG = dataclasses.replace(rnst.presets.get("fast"), native=1)
+TAPS = {"style_taps": ("conv1_1", "conv2_1"), "content_taps": ("conv2_1",)}
+CONFIG = dataclasses.replace(rnst.presets.get("fast"), native=1, **TAPS)
 
 
 def lesion(image, contrast, place=PLACE):
@@ -94,8 +96,6 @@ def free():
         beta=1.0,
         lam=0.0,
         denoiser="identity",
-        style_taps=("conv1_1", "conv2_1", "conv3_1"),
-        content_taps=("conv2_1",),
         learning_rate=0.02,
     )
     return reconstruct(["T1w", "other anatomy"], config)
