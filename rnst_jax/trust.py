@@ -50,7 +50,7 @@ def residual_level(
     The mask is best the head without its rim, ``rim_weight(head) < 0.01``: there one f holds for all pixels.
 
     Args:
-        y: the measurement, an image, or what ``physics.forward`` gives.
+        y: the measurement: an image, or what ``physics.forward`` gives.
         image: x, the result, any intensity unit.
         sigma: standard deviation of the noise in units of y (of the modulus, if y is complex).
         mask: the head.
@@ -102,10 +102,9 @@ def local_misfit(residual: Image, sigma: Scalar, mask: Image, side: int = 5) -> 
         True
     """
     inside = (jnp.asarray(mask) > 0).astype(jnp.float32)
-    window = (side, side)
 
     def total(x):
-        return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 1), "SAME")
+        return jax.lax.reduce_window(x, 0.0, jax.lax.add, (side, side), (1, 1), "SAME")
 
     return inside * jnp.abs(total(residual * inside)) / (sigma * jnp.sqrt(jnp.maximum(total(inside), 1)))
 
@@ -193,8 +192,7 @@ def _ranks(image: Image, inside: Array) -> Array:
 
 
 def _mean(image: Image, mask: Image) -> Float[Array, ""]:
-    inside = jnp.asarray(mask) > 0
-    return jnp.sum(jnp.where(inside, image, 0)) / jnp.sum(inside)
+    return jnp.mean(jnp.asarray(image), where=jnp.asarray(mask) > 0)
 
 
 def _distance(shape: tuple[int, ...], centre: tuple[Scalar, Scalar]) -> Array:
