@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "metrics")
+LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "metrics", "trust")
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
@@ -25,6 +25,7 @@ ALLOWED = {
     "mask": ("types", "filters"),
     "scalp": ("types",),
     "metrics": ("types", "filters"),
+    "trust": ("types",),
     "simulate": ("types", "linalg", "filters", "mask"),
     "physics": ("types", "linalg", "filters", "mask"),
     "denoise": ("types", "linalg", "filters", "mask", "features"),
