@@ -93,7 +93,8 @@ class Rnst:
     def init(self, problem: Problem, x0: Image) -> State:
         """Targets, and the start; nothing is scored yet."""
         if self.denoise == "start":
-            x0 = self._before(problem, x0)
+            # a start that is not finite is returned as it came; one that D makes so is not hidden
+            x0 = jnp.where(jnp.isfinite(x0).all(), self._before(problem, x0), x0)
         content = x0 if self.content_from == "start" else problem.physics.adjoint(problem.y)
         if self.content_from == "denoised":
             content = self._before(problem, content)
