@@ -17,7 +17,7 @@ demo: $(VENV)/.demo-installed
 	$(BIN)/rnst demo demo_out --preset $(PRESET) --force
 
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

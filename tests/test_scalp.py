@@ -8,7 +8,10 @@ from rnst_jax import api
 from rnst_jax.io.prepare import prepare
 from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 
+from .tables import shallow, short
 from .test_mask import head, rician
+
+CONFIG = short("fast", steps=1, depths=(2,), denoiser="gaussian")
 
 
 def brain(image, outline):
@@ -67,18 +70,19 @@ def reconstruct(style, style_mask, **options):
     return rnst.reconstruct(
         noisy[None] / noisy.max(),
         style[None],
-        preset="fast",
+        preset=CONFIG,
+        extractor=shallow(),
         mask=outline[None],
         style_mask=style_mask[None],
         **options,
-    ).image[0], rim_weight(grow(outline, rnst.presets.get("fast").margin))
+    ).image[0], rim_weight(grow(outline, CONFIG.margin))
 
 
 def test_the_rim_changes_where_the_style_shows_a_scalp_only():
     image, outline = head()
     image_of_a_head, weight = reconstruct(image, outline)
     without, _ = reconstruct(image, outline, rim=np.zeros((1, *image.shape)))
-    config = rnst.presets.get("fast")
+    config = CONFIG
     changed = to_high_field(without, weight, config.rim_gain, config.brain_darkening)
     np.testing.assert_allclose(image_of_a_head, changed, rtol=1e-5)
     assert config.rim_gain > 1
@@ -92,7 +96,7 @@ def test_the_rim_changes_where_the_style_shows_a_scalp_only():
 def test_the_head_is_kept_a_margin_beyond_its_mask():
     image, outline = head()
     result, _ = reconstruct(image, outline)
-    region = grow(outline, rnst.presets.get("fast").margin)
+    region = grow(outline, CONFIG.margin)
     assert region.sum() > outline.sum()
     assert not np.asarray(result)[~region].any()
 
@@ -101,7 +105,13 @@ def test_one_mask_serves_a_batch():
     image, outline = head()
     batch = np.stack([image, image[:, ::-1]])
     result = api.reconstruct(
-        batch, image[None], preset="fast", mask=outline[None], style_mask=outline[None], sigma=0.02
+        batch,
+        image[None],
+        preset=CONFIG,
+        extractor=shallow(),
+        mask=outline[None],
+        style_mask=outline[None],
+        sigma=0.02,
     )
     assert result.image.shape == batch.shape
 
