@@ -63,6 +63,8 @@ def conjugate_gradient(
 ) -> tuple[Any, Int[Array, ""]]:
     """Solve A x = b for a Hermitian positive definite A by conjugate gradients.
 
+    Derivatives are those of A^-1 b (one more solve), in forward and reverse mode; x0, tol and max_steps have none.
+
     Args:
         a: the map x -> A x.
         b: the right-hand side.
@@ -81,27 +83,51 @@ def conjugate_gradient(
         >>> x.round(5).tolist(), int(steps)
         ([0.5, 0.25], 2)
     """
-    x = jax.tree.map(jnp.zeros_like, b) if x0 is None else x0
-    r = jax.tree.map(jnp.subtract, b, a(x))
-    limit = (tol * norm(b)) ** 2
-    rr = vdot(r, r).real
 
-    def unfinished(state):
-        *_, rr, step = state
-        return (rr > limit) & (step < max_steps)
+    def solve(a: LinearMap, b: Any, x: Any) -> tuple[Any, Int[Array, ""]]:
+        r = jax.tree.map(jnp.subtract, b, a(x))
+        limit = (tol * norm(b)) ** 2
+        rr = vdot(r, r).real
 
-    def iterate(state):
-        x, r, p, rr, step = state
-        ap = a(p)
-        alpha = rr / vdot(p, ap).real
-        x = jax.tree.map(lambda u, v: u + alpha * v, x, p)
-        r = jax.tree.map(lambda u, v: u - alpha * v, r, ap)
-        rr_new = vdot(r, r).real
-        p = jax.tree.map(lambda u, v: u + (rr_new / rr) * v, r, p)
-        return x, r, p, rr_new, step + 1
+        def unfinished(state):
+            *_, rr, step = state
+            return (rr > limit) & (step < max_steps)
 
-    x, *_, steps = jax.lax.while_loop(unfinished, iterate, (x, r, r, rr, jnp.zeros((), jnp.int32)))
-    return x, steps
+        def iterate(state):
+            x, r, p, rr, step = state
+            ap = a(p)
+            alpha = rr / vdot(p, ap).real
+            x = jax.tree.map(lambda u, v: u + alpha * v, x, p)
+            r = jax.tree.map(lambda u, v: u - alpha * v, r, ap)
+            rr_new = vdot(r, r).real
+            p = jax.tree.map(lambda u, v: u + (rr_new / rr) * v, r, p)
+            return x, r, p, rr_new, step + 1
+
+        x, *_, steps = jax.lax.while_loop(unfinished, iterate, (x, r, r, rr, jnp.zeros((), jnp.int32)))
+        return x, steps
+
+    # In real coordinates a Hermitian map is symmetric, so the solve is its own transpose.
+    pack, unpack = _real_coordinates(b)
+    start = jax.tree.map(jnp.zeros_like, b) if x0 is None else x0
+    x, steps = jax.lax.custom_linear_solve(
+        lambda v: pack(a(unpack(v))), pack(b), lambda a, b: solve(a, b, pack(start)), symmetric=True, has_aux=True
+    )
+    return unpack(x), steps
+
+
+def _real_coordinates(like: Any) -> tuple[LinearMap, LinearMap]:
+    """To a list of real arrays, complex ones as their real and imaginary parts, and back."""
+    leaves, structure = jax.tree.flatten(like)
+    kinds = [jnp.iscomplexobj(leaf) for leaf in leaves]
+
+    def pack(tree):
+        return [(v.real, v.imag) if kind else v for kind, v in zip(kinds, jax.tree.leaves(tree), strict=True)]
+
+    def unpack(parts):
+        whole = [jax.lax.complex(*part) if kind else part for kind, part in zip(kinds, parts, strict=True)]
+        return jax.tree.unflatten(structure, whole)
+
+    return pack, unpack
 
 
 def power_iteration(a: LinearMap, x_like: Array, key: PRNGKey, *, steps: int = 30) -> Float[Array, ""]:

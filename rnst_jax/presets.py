@@ -57,7 +57,8 @@ class Config:
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
         denoiser: ``"nlm"``, ``"tv"``, ``"wavelet"``, ``"gaussian"``, ``"identity"``, ``"dncnn"``, ``"bm3d"``
-            (each as in `rnst_jax.denoise`), or ``"bm3d-package"`` if the package bm3d is installed.
+            (each as in `rnst_jax.denoise`), ``"bm3d+nlm"``, two parts BM3D and one part non-local means, or
+            ``"bm3d-package"`` if the package bm3d is installed.
         native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
             0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`.
@@ -107,7 +108,9 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
+    denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d+nlm", "bm3d-package"] = (
+        "bm3d+nlm"
+    )
     native: int = 0
     apodisation: float = 0.8
     sigma_factor: float = 1.0
@@ -140,6 +143,7 @@ _PUBLISHED = Config(
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,
+    denoiser="bm3d",
     native=1,
     denoise="every",
     crop=False,
@@ -161,6 +165,7 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
     "identity": denoise.Identity,
     "dncnn": denoise.dncnn,
     "bm3d": denoise.Bm3d,
+    "bm3d+nlm": lambda: denoise.Average((denoise.Bm3d(), denoise.NonLocalMeans()), (2.0, 1.0), (1.0, 0.6)),
     "bm3d-package": denoise.bm3d_package,
 }
 

@@ -115,6 +115,10 @@ def _host_blur(x, sigma):
     return (1 - weight) * x + weight * smooth
 
 
+def _average():
+    return denoise.Average((denoise.NonLocalMeans(), denoise.Gaussian()), (2.0, 1.0), (0.6, 1.0))
+
+
 def _at_half():
     return denoise.AtNativeResolution(denoise.NonLocalMeans())
 
@@ -134,6 +138,7 @@ DENOISERS = [
     pytest.param(DenoiserRow(lambda: denoise.Host(_host_blur)), id="Host"),
     pytest.param(DenoiserRow(denoise.dncnn, size=32, constants=0.02), id="DnCNN"),
     pytest.param(DenoiserRow(denoise.Bm3d, size=32, constants=1e-4), id="Bm3d"),
+    pytest.param(DenoiserRow(_average), id="Average"),
     pytest.param(DenoiserRow(_at_half, keeps=_half), id="AtNativeResolution"),
     pytest.param(DenoiserRow(lambda: denoise.dncnn("blind"), size=32, constants=0.02), id="DnCNN blind"),
 ]

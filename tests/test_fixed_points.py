@@ -203,6 +203,18 @@ def test_the_driver_has_a_gradient(name):
         np.testing.assert_allclose(gradient, (f(0.8 + h) - f(0.8 - h)) / (2 * h), rtol=1e-6)
 
 
+def test_a_gradient_through_conjugate_gradients():
+    with jax.enable_x64(True):
+        problem = problem_of(SliceProfile(jnp.array([0.5, 0.3]), 1, SHAPE))
+
+        def loss(rho):
+            return jnp.sum(jnp.sin(rnst.solve(problem, solvers.RedAdmm(Function(blur), LAM, rho), max_steps=6).image))
+
+        # they stop at a relative residual of 1e-6, which limits the differences
+        f, h = jax.jit(loss), 1e-2
+        np.testing.assert_allclose(jax.jit(jax.grad(loss))(0.8), (f(0.8 + h) - f(0.8 - h)) / (2 * h), rtol=1e-3)
+
+
 def test_a_gradient_survives_convergence():
     # nothing changes any more: the derivative of ||x+ - x|| would be 0 / 0
     problem = problem_of(Identity())

@@ -76,6 +76,27 @@ def test_conjugate_gradient_lanes_stop_by_themselves():
         np.testing.assert_allclose(x[k], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1.0, 1.0 + 1.0j])
+def test_conjugate_gradient_has_the_derivatives_of_the_solution(size):
+    matrix_, b = jnp.asarray(hermitian(0, 6)), jnp.asarray(matrix(1, 6, 1)[:, 0])
+    if size == 1.0:
+        matrix_, b = matrix_.real, b.real
+
+    def cg(gamma, b):
+        x, _ = linalg.conjugate_gradient(lambda v: v + gamma * (matrix_ @ v), b, tol=1e-7)
+        return jnp.sum(jnp.abs(x - 1) ** 2)
+
+    def direct(gamma, b):
+        x = jnp.linalg.solve(jnp.eye(6) + gamma * matrix_, b)
+        return jnp.sum(jnp.abs(x - 1) ** 2)
+
+    for found, expected in zip(jax.grad(cg, (0, 1))(0.5, b), jax.grad(direct, (0, 1))(0.5, b), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        jax.jvp(lambda g: cg(g, b), (0.5,), (1.0,))[1], jax.grad(direct)(0.5, b), rtol=1e-3, atol=1e-4
+    )
+
+
 def test_power_iteration_finds_the_largest_eigenvalue():
     a = hermitian(0, 12)
     like = jnp.zeros(12, jnp.complex64)

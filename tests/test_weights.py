@@ -273,6 +273,7 @@ class TestFetch:
             ("astray", download.FetchError, "no connection"),
             ("huge", WeightsError, "larger than 4 GiB"),
         ],
+        ids=["wrong", "short", "gone", "slow", "mute", "broken", "astray", "huge"],
     )
     def test_bad_servers(self, cache, mirror, way, kind, words):
         with pytest.raises(WeightsError, match=words) as error:

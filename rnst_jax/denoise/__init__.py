@@ -1,5 +1,6 @@
 """Denoisers D(x, sigma) and blind estimates of the noise."""
 
+from rnst_jax.denoise.average import Average
 from rnst_jax.denoise.bm3d import Bm3d
 from rnst_jax.denoise.bm3d_package import bm3d_package
 from rnst_jax.denoise.dncnn import DnCNN, dncnn
@@ -14,6 +15,7 @@ from rnst_jax.denoise.wavelet import Wavelet
 
 __all__ = [
     "AtNativeResolution",
+    "Average",
     "Bm3d",
     "DnCNN",
     "Gaussian",
