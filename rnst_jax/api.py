@@ -163,11 +163,12 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         ValueError: a shape or a setting does not fit, or a head cannot be found.
 
     Example:
-        >>> import jax, numpy as np, rnst_jax as rnst
+        >>> import dataclasses, numpy as np, rnst_jax as rnst
         >>> rows, cols = np.mgrid[-24:24, -24:24]
         >>> head = (np.hypot(rows, cols) < 18) * (0.6 + 0.2 * np.cos(rows / 3))
         >>> noisy = head + 0.05 * np.random.default_rng(0).normal(size=head.shape)
-        >>> result = rnst.reconstruct(noisy[None], head.T[None], preset="fast")
+        >>> preset = dataclasses.replace(rnst.presets.get("fast"), denoiser="nlm")
+        >>> result = rnst.reconstruct(noisy[None], head.T[None], preset=preset)
         >>> result.image.shape, int(result.evaluations[0])
         ((1, 48, 48), 24)
     """

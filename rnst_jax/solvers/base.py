@@ -17,11 +17,20 @@ class FixedPoint:
     """A solver whose step is a map of one point p to the next, p+ = T(p); acceleration wraps any of them.
 
     The point is the iterate, unless a subclass says otherwise with `point` and `at`: ADMM's is two images. A subclass
-    gives ``init`` and ``step``, and is a frozen dataclass registered as a pytree (`rnst_jax.types.pytree`).
+    gives ``prior`` and ``step``, and ``init`` if its state holds more; it is a frozen dataclass registered as a pytree
+    (`rnst_jax.types.pytree`).
     """
+
+    prior: Prior
+    """A field of every subclass."""
 
     keeps_best: bool = False
     """The result is the last iterate; `rnst_jax.solvers.Best` changes that."""
+
+    def init(self, problem: Problem, x0: Image) -> State:
+        """The state at x0."""
+        state, _ = start(problem, x0, self.prior)
+        return state
 
     def error(self, state: State) -> Float[Array, ""]:
         """The relative change of the point."""

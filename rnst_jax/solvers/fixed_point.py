@@ -3,9 +3,9 @@
 from jaxtyping import Array, Int
 
 from rnst_jax.schedules import Number
-from rnst_jax.solvers.base import FixedPoint, advance, start, value
+from rnst_jax.solvers.base import FixedPoint, advance, value
 from rnst_jax.solvers.drive import State
-from rnst_jax.types import Image, Prior, PRNGKey, Problem, pytree
+from rnst_jax.types import Prior, PRNGKey, Problem, pytree
 
 
 @pytree
@@ -32,11 +32,6 @@ class RedFixedPoint(FixedPoint):
 
     prior: Prior
     lam: Number = 1.0
-
-    def init(self, problem: Problem, x0: Image) -> State:
-        """The state at x0."""
-        state, _ = start(problem, x0, self.prior)
-        return state
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One solution with the target held; one target."""

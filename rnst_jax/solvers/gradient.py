@@ -3,9 +3,9 @@
 from jaxtyping import Array, Int
 
 from rnst_jax.schedules import Number
-from rnst_jax.solvers.base import FixedPoint, advance, data_gradient, start, value
+from rnst_jax.solvers.base import FixedPoint, advance, data_gradient, value
 from rnst_jax.solvers.drive import State
-from rnst_jax.types import Image, Prior, PRNGKey, Problem, pytree
+from rnst_jax.types import Prior, PRNGKey, Problem, pytree
 
 
 @pytree
@@ -35,11 +35,6 @@ class RedGradient(FixedPoint):
     prior: Prior
     mu: Number = 0.5
     lam: Number = 1.0
-
-    def init(self, problem: Problem, x0: Image) -> State:
-        """The state at x0."""
-        state, _ = start(problem, x0, self.prior)
-        return state
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One step down the gradient; one target."""

@@ -4,9 +4,9 @@ from jaxtyping import Array, Int
 
 from rnst_jax.priors import Denoised
 from rnst_jax.schedules import Geometric, Number
-from rnst_jax.solvers.base import FixedPoint, advance, start, value
+from rnst_jax.solvers.base import FixedPoint, advance, value
 from rnst_jax.solvers.drive import State
-from rnst_jax.types import Denoiser, Image, Prior, PRNGKey, Problem, Scalar, pytree
+from rnst_jax.types import Denoiser, Prior, PRNGKey, Problem, Scalar, pytree
 
 
 @pytree
@@ -34,11 +34,6 @@ class HalfQuadratic(FixedPoint):
 
     prior: Prior
     mu: Number = 1.0
-
-    def init(self, problem: Problem, x0: Image) -> State:
-        """The state at x0."""
-        state, _ = start(problem, x0, self.prior)
-        return state
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One proximal step of the data and one target."""

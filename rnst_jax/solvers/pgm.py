@@ -3,10 +3,10 @@
 from jaxtyping import Array, Int
 
 from rnst_jax.schedules import Number
-from rnst_jax.solvers.base import FixedPoint, advance, data_gradient, start, value
+from rnst_jax.solvers.base import FixedPoint, advance, data_gradient, value
 from rnst_jax.solvers.drive import State
 from rnst_jax.solvers.nesterov import Nesterov
-from rnst_jax.types import Image, Prior, PRNGKey, Problem, Scalar, pytree
+from rnst_jax.types import Prior, PRNGKey, Problem, Scalar, pytree
 
 
 @pytree
@@ -35,11 +35,6 @@ class RedProximalGradient(FixedPoint):
     prior: Prior
     lam: Number = 1.0
     lipschitz: Scalar = 1.0
-
-    def init(self, problem: Problem, x0: Image) -> State:
-        """The state at x0."""
-        state, _ = start(problem, x0, self.prior)
-        return state
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One gradient and one proximal step; one target."""
@@ -87,11 +82,6 @@ class PnpProximalGradient(FixedPoint):
 
     prior: Prior
     mu: Number = 1.0
-
-    def init(self, problem: Problem, x0: Image) -> State:
-        """The state at x0."""
-        state, _ = start(problem, x0, self.prior)
-        return state
 
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One gradient step and one target."""

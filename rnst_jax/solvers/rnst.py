@@ -156,17 +156,19 @@ class Rnst:
         low, high = x.min(), x.max()
         return (x - low) / jnp.where(high > low, high - low, 1.0)
 
+    def _target(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
+        return self.denoised.target(x, self.denoised.init(problem), number, key)[0]
+
     def _before(self, problem: Problem, x: Array) -> Array:
         """D(x) outside of the iterations."""
-        return self.denoised.target(x, self.denoised.init(problem), jnp.zeros((), jnp.int32), jax.random.key(0))[0]
+        return self._target(problem, x, jnp.zeros((), jnp.int32), jax.random.key(0))
 
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
-        def denoise(x):
-            return self.denoised.target(x, self.denoised.init(problem), number, key)[0]
-
         if self.denoise == "start":
             return x
-        return denoise(x) if self.denoise == "every" else jax.lax.cond(number == 0, denoise, lambda x: x, x)
+        if self.denoise == "every":
+            return self._target(problem, x, number, key)
+        return jax.lax.cond(number == 0, lambda x: self._target(problem, x, number, key), lambda x: x, x)
 
     def _chain(self, n: Array, targets) -> tuple[Array, tuple[Float[Array, " evaluations"], ...]]:
         images, losses, p = [], [], None
