@@ -57,11 +57,12 @@ class Config:
         factors: scales of Adam's preconditioner on pixels.
         history: curvature pairs of L-BFGS.
         denoiser: ``"nlm"``, ``"tv"``, ``"wavelet"``, ``"gaussian"``, ``"identity"``, ``"dncnn"``, ``"bm3d"``
-            (each as in `rnst_jax.denoise`), ``"bm3d+nlm"``, two parts BM3D and one part non-local means, or
-            ``"bm3d-package"`` if the package bm3d is installed.
+            (each as in `rnst_jax.denoise`), or ``"bm3d-package"`` if the package bm3d is installed.
         native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
             0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`.
+        fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
+            of the anatomy at that resolution and smooths what is fine, so a little of it is kept with some noise.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0
             then; D(x) = x elsewhere.
@@ -108,11 +109,10 @@ class Config:
     learning_rate: float = 0.05
     factors: tuple[int, ...] = ()
     history: int = 100
-    denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d+nlm", "bm3d-package"] = (
-        "bm3d+nlm"
-    )
+    denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
     native: int = 0
     apodisation: float = 0.8
+    fine: float = 1 / 3
     sigma_factor: float = 1.0
     denoise: Literal["every", "first", "start"] = "start"
     in_place: bool = False
@@ -143,7 +143,6 @@ _PUBLISHED = Config(
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,
-    denoiser="bm3d",
     native=1,
     denoise="every",
     crop=False,
@@ -165,7 +164,6 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
     "identity": denoise.Identity,
     "dncnn": denoise.dncnn,
     "bm3d": denoise.Bm3d,
-    "bm3d+nlm": lambda: denoise.Average((denoise.Bm3d(), denoise.NonLocalMeans()), (2.0, 1.0), (1.0, 0.6)),
     "bm3d-package": denoise.bm3d_package,
 }
 
@@ -283,7 +281,9 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     family = families[config.parametrisation]
     denoiser = _DENOISERS[config.denoiser]()
     if config.native > 1:
-        denoiser = denoise.AtNativeResolution(denoiser, config.native, config.apodisation)
+        parts = (denoiser, denoise.NonLocalMeans())
+        mean = denoise.Average(parts, (1 - config.fine, config.fine), (1.0, 0.6))
+        denoiser = denoise.AtNativeResolution(mean, config.native, config.apodisation)
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
         denoised=Denoised(denoiser, config.sigma_factor),

@@ -25,6 +25,7 @@ LEAST: dict[str, float] = {
     "native": 0,
     "margin": 0,
     "apodisation": 0,
+    "fine": 0,
     "sigma_factor": 0,
     "reduce": 1,
 }
