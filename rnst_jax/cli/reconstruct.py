@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import kspace, options
+from rnst_jax.cli import cache, kspace, options
 from rnst_jax.cli.progress import Progress
 from rnst_jax.io import guard, provenance
 from rnst_jax.io.atomic import check_output, replacing, write_json
@@ -69,6 +69,7 @@ def add_parser(subparsers: Any) -> None:
     add("--force", action="store_true", help="replace existing outputs")
     add("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
     add("--trace", type=pathlib.Path, metavar="F.npz", help="also write score, loss and error per iteration")
+    cache.add_option(parser)
     kspace.add_options(parser)
     options.add_common(parser)
     parser.set_defaults(run=run)
@@ -98,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         _report_plan(args, plan)
         return 0
 
+    if args.compilation_cache:
+        cache.use(args.compilation_cache)
     extractor, weights = _extractor(args, config)
     progress = Progress(planned, args.quiet)
     with jax.default_device(device):
@@ -175,7 +178,8 @@ def _compile(
         sigma=sigma / (case.scaling.hi - case.scaling.lo),
         chunk=args.chunk,
         key=jax.random.key(args.seed),
-        progress=progress,
+        # JAX keeps no program that calls back to Python
+        progress=None if args.compilation_cache else progress,
         **physics,
     )
 
@@ -199,6 +203,8 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     check_output_volume(args.out, inputs, args.force)
     sidecar = args.out.with_name(args.out.name[: args.out.name.lower().rindex(".nii")] + ".json")
     check_output(sidecar, inputs, args.force)
+    if args.compilation_cache and not args.dry_run:
+        cache.prepare(args.compilation_cache)
     if args.trace:
         if args.trace.suffix != ".npz":
             raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")
