@@ -10,11 +10,35 @@ from typing import TYPE_CHECKING, Any
 from rnst_jax.version import __version__
 
 if TYPE_CHECKING:
-    from rnst_jax import denoise, features, metrics, physics, presets, priors, schedules, solvers, style, trust
+    from rnst_jax import (
+        denoise,
+        features,
+        metrics,
+        parallel,
+        physics,
+        presets,
+        priors,
+        schedules,
+        solvers,
+        style,
+        trust,
+    )
     from rnst_jax.api import compile, planned_evaluations, reconstruct, solve
     from rnst_jax.types import Problem, Result, Status
 
-_MODULES = ("denoise", "features", "metrics", "physics", "presets", "priors", "schedules", "solvers", "style", "trust")
+_MODULES = (
+    "denoise",
+    "features",
+    "metrics",
+    "parallel",
+    "physics",
+    "presets",
+    "priors",
+    "schedules",
+    "solvers",
+    "style",
+    "trust",
+)
 _NAMES = {
     **dict.fromkeys(("compile", "planned_evaluations", "reconstruct", "solve"), "rnst_jax.api"),
     **dict.fromkeys(("Problem", "Result", "Status"), "rnst_jax.types"),
@@ -29,6 +53,7 @@ __all__ = [
     "denoise",
     "features",
     "metrics",
+    "parallel",
     "physics",
     "planned_evaluations",
     "presets",

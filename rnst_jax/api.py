@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,15 @@ def planned_evaluations(config: Config) -> int:
     return config.steps * per_step
 
 
-def compile(
+class Prepared(NamedTuple):
+    """What `solve_batch` takes: a pytree whose leaves have a leading batch axis, what the batch shares, and sizes."""
+
+    batch: Any
+    shared: tuple[Any, ...]
+    sizes: dict[str, int]
+
+
+def prepare(
     y: Array | np.ndarray,
     style: Batch | np.ndarray,
     *,
@@ -81,10 +89,10 @@ def compile(
     chunk: int | None = None,
     key: PRNGKey | None = None,
     progress: Callable[[int, float], None] | None = None,
-) -> Callable[[], Result]:
-    """Prepare and compile what `reconstruct` runs; takes the same arguments and returns a function without any.
+) -> Prepared:
+    """Find what was not given, and check and stack the rest: the arguments of `solve_batch`.
 
-    So that compile time and run time can be told apart: ``run = compile(y, style)``, then ``run()``.
+    Takes the arguments of `reconstruct`.
     """
     extractor = features.load("vgg16") if extractor is None else extractor
     config = presets.for_extractor(presets.get(preset), extractor.name) if isinstance(preset, str) else preset
@@ -119,10 +127,19 @@ def compile(
         physics=None if physics_axis is None else physics,
     )
     change = (config.rim_gain, config.brain_darkening)
-    arguments = (batch, physics if physics_axis is None else None, solver, tol, change)
     chunk = _chunk(config, masks.shape) if chunk is None else min(chunk, len(y))
-    compiled = _solve_batch.lower(*arguments, max_steps=config.steps, chunk=chunk).compile()
-    return functools.partial(compiled, *arguments)
+    shared = (physics if physics_axis is None else None, solver, tol, change)
+    return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
+
+
+def compile(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Callable[[], Result]:
+    """Prepare and compile what `reconstruct` runs; takes the same arguments and returns a function without any.
+
+    So that compile time and run time can be told apart: ``run = compile(y, style)``, then ``run()``.
+    """
+    found = prepare(y, style, **options)
+    compiled = solve_batch.lower(found.batch, *found.shared, **found.sizes).compile()
+    return functools.partial(compiled, found.batch, *found.shared)
 
 
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
@@ -190,7 +207,7 @@ class _Batch:
 
 
 @functools.partial(jax.jit, static_argnames=("max_steps", "chunk"))
-def _solve_batch(
+def solve_batch(
     batch: _Batch,
     physics: Any,
     solver: Any,
@@ -200,6 +217,8 @@ def _solve_batch(
     max_steps: int,
     chunk: int,
 ) -> Result:
+    """Solve what `prepare` has made, ``chunk`` images at a time."""
+
     def one(case: _Batch) -> Result:
         own = physics if case.physics is None else case.physics
         problem = Problem(case.y, case.style, case.mask, case.style_mask, own, case.sigma)
