@@ -91,8 +91,9 @@ def simulated() -> list[Group]:
             np.stack([np.rot90(np.take(template, p + shift, axis)) for p in positions]) for shift in (0, 16)
         )
         masks, style_masks = (np.stack([head_mask(x) for x in stack]) for stack in (clean, style))
+        # the same receive fields, and the same noise but for its size, at every level
+        keys = jax.random.split(jax.random.key(axis), len(clean))
         for noise in NOISE:
-            keys = jax.random.split(jax.random.key(noise), len(clean))
             y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
             y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
             found = np.stack([head_mask(x) for x in y]).astype(np.float32)
@@ -150,7 +151,8 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
     balanced = rnst.presets.get("balanced")
     pixels = dataclasses.replace(
         balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, rim_gain=1.0, brain_darkening=1.0,
-        learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
+        bias_correction=False, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity",
+        intensity_weight=0.0,
     )  # fmt: skip
     return {
         "input": lambda g: g.y,
@@ -160,7 +162,9 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "histogram match": slice_by_slice(lambda y, _, mask, style, style_mask: match_histograms(y, style)),
         "NLM, masked match": slice_by_slice(lambda y, sigma, *rest: match(nlm(y, sigma) * rest[0], *rest)),
         "style transfer without RED": preset(pixels),
-        "RED without style": preset(dataclasses.replace(balanced, beta=0.0, rim_gain=1.0, brain_darkening=1.0)),
+        "RED without style": preset(
+            dataclasses.replace(balanced, beta=0.0, rim_gain=1.0, brain_darkening=1.0, bias_correction=False)
+        ),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from rnst_jax import features, presets
+from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise, is_interpolated
 from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
@@ -83,6 +84,7 @@ def prepare(
     mask: Batch | np.ndarray | None = None,
     style_mask: Batch | np.ndarray | None = None,
     rim: Batch | np.ndarray | None = None,
+    field: Batch | np.ndarray | None = None,
     sigma: Array | np.ndarray | float | None = None,
     x0: Batch | np.ndarray | None = None,
     tol: Scalar | None = None,
@@ -112,6 +114,13 @@ def prepare(
     if config.native == 0:
         interpolated = jax.vmap(is_interpolated)(images, masks)
         config = dataclasses.replace(config, native=2 if jnp.mean(interpolated) > 0.5 else 1)
+    whole_heads = config.masked and shows_scalp(np.asarray(style), np.asarray(style_masks))
+    if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
+        field = receive_field(np.asarray(y), np.asarray(masks) > 0)
+    if field is not None:
+        if not isinstance(physics, Identity):
+            raise ValueError("a field is divided out of images only; make it part of the forward model instead")
+        y = jnp.clip(y / _images("field", field), 0, 1)
     solver = presets.build(config, extractor, progress)
     region = jnp.asarray([grow(mask, config.margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
@@ -121,7 +130,7 @@ def prepare(
         style_mask=style_masks if config.masked else None,
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
         region=region if config.masked else None,
-        rim=_rim(config, region, style, style_masks, rim),
+        rim=_rim(config, region, whole_heads, rim),
         x0=None if x0 is None else _images("x0", x0),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
@@ -145,9 +154,10 @@ def compile(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) ->
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
     """Reconstruct a batch of low-field images in the look of high-field style images.
 
-    Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
-    made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
-    else 1, and ``rim_gain`` and ``brain_darkening`` apply if the styles, taken together, show a scalp.
+    Every image is solved on its own: a result never depends on the others in the batch, but for what is found for all
+    of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated, else 1;
+    ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a scalp; and the
+    receive field is taken to be one for all.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -164,6 +174,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         rim: (B, H, W) weights in [0, 1] of the head's rim, for the preset's ``rim_gain`` and ``brain_darkening``; by
             default `rnst_jax.scalp.rim_weight` of the head if the style `rnst_jax.scalp.shows_scalp`, else 0. Give
             zeros for a content that is a brain without its scalp: both are left out then.
+        field: (B, H, W) or (1, H, W), the receive field, above 0, that images are divided by; by default
+            `rnst_jax.bias.receive_field` for the preset's ``bias_correction`` if the style shows a scalp. Give ones to
+            leave the images as they are.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
@@ -177,7 +190,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         is masked.
 
     Raises:
-        ValueError: a shape or a setting does not fit, or a head cannot be found.
+        ValueError: a shape or a setting does not fit, a head cannot be found, or there are a field and a forward model.
 
     Example:
         >>> import dataclasses, numpy as np, rnst_jax as rnst
@@ -251,12 +264,11 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
     return jnp.asarray(found, jnp.float32)
 
 
-def _rim(config: Config, region: Array, style: Array, style_masks: Array, rim: Any) -> Array:
+def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:
     """Weights of the rim, 0 where nothing is to change there."""
     if rim is not None:
         return _images("rim", rim)
-    changes = config.masked and (config.rim_gain != 1 or config.brain_darkening != 1)
-    if changes and shows_scalp(np.asarray(style), np.asarray(style_masks)):
+    if whole_heads and (config.rim_gain != 1 or config.brain_darkening != 1):
         return jnp.stack([rim_weight(mask) for mask in np.asarray(region)])
     return jnp.zeros_like(region)
 

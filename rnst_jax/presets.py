@@ -51,6 +51,8 @@ class Config:
         rim_gain: by how much the rim of the head is brighter than at low field if the style shows a scalp; see
             `rnst_jax.scalp`. Needs ``masked``.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
+        bias_correction: divide the scan by its receive field first, in the same case and for images only; see
+            `rnst_jax.bias`.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
@@ -104,6 +106,7 @@ class Config:
     margin: float = 0.013
     rim_gain: float = 1.22
     brain_darkening: float = 1.25
+    bias_correction: bool = True
     content_from: Literal["input", "denoised", "start"] = "start"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
@@ -140,6 +143,7 @@ _PUBLISHED = Config(
     margin=0.0,
     rim_gain=1.0,
     brain_darkening=1.0,
+    bias_correction=False,
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,

@@ -156,6 +156,7 @@ def test_slices_asked_for_are_the_files_own(tmp_path, codes):
     at = [whole.numbers.index(n) for n in part.numbers]
     np.testing.assert_array_equal(part.y, whole.y[at])
     np.testing.assert_array_equal(part.style, whole.style[at])
+    np.testing.assert_array_equal(part.receive_field, whole.receive_field[at])
     written = part.volume(part.y)
     assert written.shape == part.content.data.shape
     np.testing.assert_allclose(written, np.clip(part.content.data, part.scaling.lo, part.scaling.hi), rtol=1e-4)

@@ -175,6 +175,7 @@ def _compile(
         style_mask=crop_style(case.style_mask),
         # the outline of a brain that was cut out of its head says nothing of a rim
         rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
+        field=None if measured else _field(case, config),
         sigma=sigma / (case.scaling.hi - case.scaling.lo),
         chunk=args.chunk,
         key=jax.random.key(args.seed),
@@ -182,6 +183,18 @@ def _compile(
         progress=None if args.compilation_cache else progress,
         **physics,
     )
+
+
+def _field(case: Case, config: Any) -> np.ndarray | None:
+    """The receive field of the whole scan, whichever slices were asked for; None where the config wants none."""
+    from rnst_jax.scalp import shows_scalp
+
+    if not (config.masked and config.bias_correction):
+        return None
+    crop = case.crop if config.crop else np.asarray
+    # a brain that was cut out of its head has mostly been corrected before
+    whole_heads = not case.stripped and shows_scalp(case.style, case.style_mask)
+    return crop(case.receive_field if whole_heads else np.ones_like(case.y))
 
 
 def _inputs(args: argparse.Namespace) -> dict[str, pathlib.Path]:

@@ -4,8 +4,9 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
+from rnst_jax.bias import receive_field
 from rnst_jax.io import nifti
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
@@ -42,6 +43,8 @@ class Case:
         warnings: what the user should know, one line each.
         heads_box: rows and columns that hold all heads of the whole content scan.
         style_box: the same for the style, on the content's grid.
+        whole_mask: (N, H, W), the heads in all slices of the content scan.
+        positions: (B,) where the batch lies among them.
     """
 
     content: Volume
@@ -58,6 +61,8 @@ class Case:
     warnings: tuple[str, ...]
     heads_box: Box
     style_box: Box
+    whole_mask: Bool[np.ndarray, "all h w"]
+    positions: Int[np.ndarray, " b"]
 
     @property
     def raw(self) -> Float[np.ndarray, "b h w"]:
@@ -68,6 +73,11 @@ class Case:
     def stripped(self) -> bool:
         """Whether air was set to zero in the file, as tools do that cut the brain out of the head."""
         return bool(np.mean(self.raw[self.mask == 0] == 0) > 0.5)
+
+    @property
+    def receive_field(self) -> Float[np.ndarray, "b h w"]:
+        """`rnst_jax.bias.receive_field` of the whole content scan, at the slices of the batch."""
+        return receive_field(self.scaling.apply(self.slices.stack), self.whole_mask)[self.positions]
 
     def crop(self, batch: np.ndarray) -> np.ndarray:
         """A batch cut to the box of all heads of the content scan, the same whichever slices were asked for."""
@@ -158,6 +168,8 @@ def prepare(
         warnings=_warnings(content_path, style_path, slices, style, numbers, heads) + fitted.warnings,
         heads_box=bounding_box(masks),
         style_box=bounding_box(fitted.masks),
+        whole_mask=masks,
+        positions=batch,
     )
 
 

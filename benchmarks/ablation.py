@@ -1,0 +1,92 @@
+"""What each part of the default is worth: the real pairs with one part taken out, or another in its place.
+
+    python benchmarks/ablation.py [--rows TEXT ...] [--output benchmarks/results/ablation.json]
+
+Real pairs only (sub-01 to sub-03, T1w and T2w, 4 slices each), means over the 12 slices of a contrast, scored as
+`evaluate` does; the table shows what changes against ``balanced``. ``--rows`` runs the rows with one of these texts in
+their name and keeps the others of the file.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import time
+
+import common
+import evaluate
+import numpy as np
+from sensitivity import means
+
+import rnst_jax as rnst
+
+METRICS = ("head_psnr", "head_ssim", "head_hfen")
+AS_IS = "balanced"
+
+
+def rows(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
+    """The config, and what differs from it in one part."""
+
+    def other(**changes) -> rnst.presets.Config:
+        return dataclasses.replace(config, **changes)
+
+    still = {"rim_gain": 1.0, "brain_darkening": 1.0}
+    return {
+        AS_IS: config,
+        "no bias correction": other(bias_correction=False),
+        "no style (beta = 0)": other(beta=0.0),
+        "no change of rim and brain": other(**still),
+        "none of these three": other(bias_correction=False, beta=0.0, **still),
+        "no Gram term": other(style_weight=0.0),
+        "no intensity term": other(intensity_weight=0.0),
+        "no content term": other(content_weight=0.0),
+        "T(x) alone (beta = 1)": other(beta=1.0),
+        "Grams and air not masked": other(masked=False),
+        "BM3D alone (fine = 0)": other(fine=0.0),
+        "BM3D on the interpolated grid": other(native=1),
+        "no apodisation": other(apodisation=0.0),
+        "non-local means": other(denoiser="nlm"),
+        "wavelet": other(denoiser="wavelet"),
+        "total variation": other(denoiser="tv"),
+        "DnCNN": other(denoiser="dncnn"),
+        "free pixels, beta = 1": other(
+            parametrisation="pixels", reduce=1, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), beta=1.0
+        ),
+        "10 evaluations": other(depths=(10,)),
+        "160 evaluations": other(depths=(160,)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each part of the default is worth")
+    parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
+    parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
+    parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "ablation.json")
+    args = parser.parse_args()
+    groups = evaluate.real(args.data)
+    cases = rows(rnst.presets.get(AS_IS))
+    for name, config in cases.items():
+        if args.rows is not None and not any(text in name for text in args.rows):
+            continue
+        start = time.perf_counter()
+        row = {"row": name, "scores": means(groups, config)}
+        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": common.environment()}
+        print(name, row["scores"], flush=True)
+        common.append(args.output, row, ("row",))
+    scores = {row["row"]: row["scores"] for row in json.loads(args.output.read_text())["rows"]}
+    head = ["row", *(f"{contrast} {metric}" for contrast in ("T1w", "T2w") for metric in METRICS)]
+    print(common.table(head, [[name, *_line(scores, name)] for name in cases if name in scores]))
+
+
+def _line(scores: dict, name: str) -> list[str]:
+    """The scores of `AS_IS`, or the differences to them."""
+    cells = []
+    for contrast in ("T1w", "T2w"):
+        for metric, digits in zip(METRICS, (2, 4, 3), strict=True):
+            value, base = scores[name][contrast][metric], scores[AS_IS][contrast][metric]
+            cells.append(f"{value:.{digits}f}" if name == AS_IS else f"{np.subtract(value, base):+.{digits}f}")
+    return cells
+
+
+if __name__ == "__main__":
+    main()
