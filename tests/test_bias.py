@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 import rnst_jax as rnst
 from rnst_jax.bias import receive_field
+from rnst_jax.cli import reconstruct as command
+from rnst_jax.io.prepare import prepare
 from rnst_jax.physics import Blur
 from rnst_jax.physics.resample import gaussian_kernel
 
@@ -84,6 +87,17 @@ def test_a_scan_is_corrected_where_the_style_shows_a_scalp():
 
     of_a_brain = brain(style, outline)
     np.testing.assert_array_equal(reconstruct(*of_a_brain), reconstruct(*of_a_brain, off))
+
+
+@pytest.mark.parametrize("air", [0.0, 1.0])
+def test_the_command_line_leaves_a_brain_without_its_head_alone(tmp_path, air):
+    paths = [tmp_path / f"{name}.nii.gz" for name in ("content", "style")]
+    slices = [np.exp(SHADINGS["bowl"]) * tissues(air * 0.05, seed)[0] for seed in range(2)]
+    for path, stack in zip(paths, (slices, [head()[0]] * 2), strict=True):
+        nib.save(nib.Nifti1Image(np.stack(stack, -1), np.diag([2.0, 2.0, 6.0, 1.0])), path)
+    field = command._field(prepare(*paths), CONFIG)
+    assert (np.ptp(field) > 0.1) == (air > 0)
+    assert command._field(prepare(*paths), dataclasses.replace(CONFIG, bias_correction=False)) is None
 
 
 def test_a_field_beside_a_forward_model_is_refused():

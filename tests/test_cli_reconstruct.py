@@ -64,12 +64,11 @@ class FakeSolver:
 def solver(monkeypatch):
     def install(**options):
         fake = FakeSolver(**options)
+        settings = {"style_taps": (), "content_taps": (), "masked": False}
         presets = types.SimpleNamespace(
-            get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast", style_taps=(), content_taps=()),
+            get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast", **settings),
             for_extractor=lambda config, name: types.SimpleNamespace(**vars(config), extractor=name),
-            load=lambda path, extractor: types.SimpleNamespace(
-                name=path.read_text(), crop=False, style_taps=(), content_taps=()
-            ),
+            load=lambda path, extractor: types.SimpleNamespace(name=path.read_text(), crop=False, **settings),
             to_dict=vars,
         )
         for name, module in (("api", fake), ("presets", presets)):
