@@ -1,10 +1,13 @@
 """Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
 
-    python benchmarks/evaluate.py [--sets real simulated] [--rows TEXT ...] [--output benchmarks/results/evaluate.json]
+    python benchmarks/evaluate.py [--sets real simulated fields] [--rows TEXT ...] [--output F.json]
 
-Real: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject. Simulated: the
-MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by `rnst_jax.simulate.degrade` with noise
-of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the same plane, 16 mm away.
+Sets. ``real``: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject.
+``simulated``: the MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by
+`rnst_jax.simulate.degrade` with noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the
+same plane, 16 mm away. ``fields``: the same slices at 0.055, 0.3 and 1.5 T by published relaxation times and nilearn's
+tissue maps (`rnst_jax.physics.field.low_field`), with half, two thirds and four fifths of k-space and noise of 15, 10
+and 5 of 255.
 
 Every row gets the same slice, style, masks and noise estimate (not the truth), and is scored slice by slice against a
 reference that none of them sees. The differences to the input, and of ``balanced`` to the best baseline, come with 95 %
@@ -23,7 +26,7 @@ import common
 import jax
 import jax.numpy as jnp
 import numpy as np
-from nilearn.datasets import load_mni152_template
+from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 from skimage.exposure import match_histograms
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 
@@ -35,12 +38,15 @@ from rnst_jax.io.planes import to_slices
 from rnst_jax.io.prepare import prepare
 from rnst_jax.mask import bounding_box, head_mask
 from rnst_jax.metrics import head_scores, minmax_scores
+from rnst_jax.physics.field import low_field
 from rnst_jax.simulate import degrade
 
 METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
 NOISE = (5, 10, 15, 20, 25)
 PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
 """Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
+FIELDS = ((0.055, 0.5, 15), (0.3, 0.67, 10), (1.5, 0.8, 5))
+"""In T, with the share of k-space that is acquired and the noise of 255."""
 
 
 class Group(NamedTuple):
@@ -82,24 +88,54 @@ def real(
     return groups
 
 
+def template_slices(volume: np.ndarray, plane: str, shift: int = 0) -> np.ndarray:
+    """The slices of a plane of the template, or those ``shift`` mm further."""
+    axis, positions = PLANES[plane]
+    return np.stack([np.rot90(np.take(volume, p + shift, axis)) for p in positions])
+
+
+def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray) -> Group:
+    """A group from what a simulation gave: scaled, with the heads and the noise found in it."""
+    y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
+    masks, style_masks = (np.stack([head_mask(x) for x in stack]) for stack in (clean, style))
+    found = np.stack([head_mask(x) for x in y]).astype(np.float32)
+    sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
+    return Group(name, y, style, found, style_masks.astype(np.float32), sigma, clean, masks)
+
+
 def simulated() -> list[Group]:
     """The simulated pairs, one group per plane and noise level."""
     template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
     groups = []
-    for plane, (axis, positions) in PLANES.items():
-        clean, style = (
-            np.stack([np.rot90(np.take(template, p + shift, axis)) for p in positions]) for shift in (0, 16)
-        )
-        masks, style_masks = (np.stack([head_mask(x) for x in stack]) for stack in (clean, style))
+    for plane in PLANES:
+        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
         # the same receive fields, and the same noise but for its size, at every level
-        keys = jax.random.split(jax.random.key(axis), len(clean))
+        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
         for noise in NOISE:
             y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
-            y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
-            found = np.stack([head_mask(x) for x in y]).astype(np.float32)
-            sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
             name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
-            groups.append(Group(name, y, style, found, style_masks.astype(np.float32), sigma, clean, masks))
+            groups.append(simulated_group(name, y, clean, style))
+    return groups
+
+
+def fields() -> list[Group]:
+    """The template as `rnst_jax.physics.field.low_field` shows it at other fields, one group per plane and field."""
+    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
+    tissues = {"grey": load_mni152_gm_template(resolution=1), "white": load_mni152_wm_template(resolution=1)}
+    maps = {name: np.asarray(image.get_fdata(), np.float32).clip(0, 1) for name, image in tissues.items()}
+    maps["csf"] = (1 - maps["grey"] - maps["white"]).clip(0, 1) * (template > 0)
+    groups = []
+    for plane in PLANES:
+        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
+        fractions = {name: jnp.asarray(template_slices(values, plane)) for name, values in maps.items()}
+        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
+        for tesla, keep, noise in FIELDS:
+            options = {"field": tesla, "keep": keep, "taper": 0.5, "noise": noise / 255}
+            y = jax.vmap(lambda x, key, maps, options=options: low_field(x, key, maps=maps, **options))(
+                jnp.asarray(clean), keys, fractions
+            )
+            name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            groups.append(simulated_group(name, y, clean, style))
     return groups
 
 
@@ -224,12 +260,13 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Baselines and presets on real and simulated pairs")
     parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
-    parser.add_argument("--sets", nargs="+", choices=("real", "simulated"), default=["real", "simulated"])
+    parser.add_argument("--sets", nargs="+", choices=("real", "simulated", "fields"), default=["real", "simulated"])
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
-    groups = (real(args.data) if "real" in args.sets else []) + (simulated() if "simulated" in args.sets else [])
+    made = {"real": lambda: real(args.data), "simulated": simulated, "fields": fields}
+    groups = [group for name in args.sets for group in made[name]()]
     for name, row in rows().items():
         if args.rows is not None and not any(text in name for text in args.rows):
             continue
@@ -243,9 +280,8 @@ def main() -> None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(file) + "\n")
         print(name, flush=True)
-    for kind, contrast in (("real", "T1w"), ("real", "T2w"), ("simulated", "T1w")):
-        if any(c["set"] == kind for c in file["cells"]):
-            print(summary(file["cells"], kind, contrast))
+    for kind, contrast in dict.fromkeys((c["set"], c["contrast"]) for c in file["cells"]):
+        print(summary(file["cells"], kind, contrast))
 
 
 if __name__ == "__main__":
