@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnst_jax import features, presets
+from rnst_jax import features, memory, presets
 from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise, is_interpolated
 from rnst_jax.features import Extractor
@@ -20,11 +20,6 @@ from rnst_jax.presets import Config
 from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 from rnst_jax.solvers import Solver, drive
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
-
-_BYTES_PER_PIXEL = 6000
-"""Measured peak memory of one evaluation (VGG16 to conv4_1, loss and gradient, float32) per pixel."""
-_BUDGET = 2**31
-"""Bytes that a chunk may take when its size is chosen automatically."""
 
 
 def solve(
@@ -136,7 +131,7 @@ def prepare(
         physics=None if physics_axis is None else physics,
     )
     change = (config.rim_gain, config.brain_darkening)
-    chunk = _chunk(config, masks.shape) if chunk is None else min(chunk, len(y))
+    chunk = memory.chunk(config, (len(y), *masks.shape[1:3]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
 
@@ -190,7 +185,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         is masked.
 
     Raises:
-        ValueError: a shape or a setting does not fit, a head cannot be found, or there are a field and a forward model.
+        ValueError: a shape or a setting does not fit, a head cannot be found, there are a field and a forward model, or
+            the images of a chunk would take more memory than the device has.
 
     Example:
         >>> import dataclasses, numpy as np, rnst_jax as rnst
@@ -271,13 +267,3 @@ def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:
     if whole_heads and (config.rim_gain != 1 or config.brain_darkening != 1):
         return jnp.stack([rim_weight(mask) for mask in np.asarray(region)])
     return jnp.zeros_like(region)
-
-
-def _chunk(config: Config, shape: tuple[int, ...]) -> int:
-    """As many images as the memory budget allows, and of those the most that divide the batch evenly."""
-    count, height, width = shape
-    lanes = config.candidates * len(config.depths)
-    history = 0 if config.optimiser == "adam" else 8 * config.history * config.channels
-    bytes_per_image = height * width * lanes * (_BYTES_PER_PIXEL // config.reduce**2 + history)
-    most = max(1, min(count, _BUDGET // bytes_per_image))
-    return max(n for n in range(1, most + 1) if count % n == 0)

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "metrics", "trust")
+LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "bias", "metrics", "trust")
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
@@ -24,6 +24,7 @@ ALLOWED = {
     "filters": ("types",),
     "mask": ("types", "filters"),
     "scalp": ("types",),
+    "bias": (),
     "metrics": ("types", "filters"),
     "trust": ("types",),
     "simulate": ("types", "linalg", "filters", "mask"),
@@ -34,11 +35,13 @@ ALLOWED = {
     "priors": ("types", "schedules", "linalg", "denoise", "features", "style", "physics"),
     "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
+    "memory": ("presets",),
     "api": (
         "types",
         "linalg",
         "mask",
         "scalp",
+        "bias",
         "denoise",
         "features",
         "style",
@@ -46,6 +49,7 @@ ALLOWED = {
         "priors",
         "solvers",
         "presets",
+        "memory",
     ),
     "parallel": ("types", "api"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import cache, kspace, options
+from rnst_jax.cli import cache, kspace, options, plan
 from rnst_jax.cli.progress import Progress
 from rnst_jax.io import guard, provenance
 from rnst_jax.io.atomic import check_output, replacing, write_json
@@ -94,9 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if measured:
         config, settings = kspace.with_data_term(config)
     planned = api.planned_evaluations(config) * len(case.y)
-    plan = _plan(args, case, planned, _describe(device))
+    planned_run = plan.made(args, case, planned, _describe(device))
     if args.dry_run:
-        _report_plan(args, plan)
+        plan.report(args, planned_run)
         return 0
 
     if args.compilation_cache:
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         begun = time.perf_counter()
         compiled = _compile(args, case, config, extractor, progress, measured)
         compile_seconds = time.perf_counter() - begun
-        options.say(args, f"compiled in {compile_seconds:.1f} s; {plan['summary']}")
+        options.say(args, f"compiled in {compile_seconds:.1f} s; {planned_run['summary']}")
         begun = time.perf_counter()
         with progress:
             result = jax.block_until_ready(compiled())
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         inputs=_inputs(args),
         weights=weights,
         config=settings,
-        settings=plan["settings"],
+        settings=planned_run["settings"],
         device=_describe(device),
         seed=args.seed,
         evaluations=int(np.asarray(result.evaluations).sum()),
@@ -269,36 +269,6 @@ def _device(kind: str | None) -> Any:
 
 def _describe(device: Any) -> str:
     return f"{device.platform} ({device.device_kind})"
-
-
-def _plan(args: argparse.Namespace, case: Case, planned: int, device: str) -> dict[str, Any]:
-    height, width = case.y.shape[1:]
-    plane = case.slices.plane
-    return {
-        "summary": f"{len(case.y)} {plane} slices of {height} x {width}, at most {planned} evaluations on {device}",
-        "planned_evaluations": planned,
-        "settings": {
-            "Preset": args.config.name if args.config else args.preset,
-            "Extractor": args.extractor,
-            "Plane": plane,
-            "Slices": list(case.numbers),
-            "StyleSlices": list(case.style_numbers),
-            "PixelMm": list(case.slices.zooms),
-            "SliceMm": case.slices.slice_mm,
-            "ObliqueDegrees": round(case.slices.oblique, 2),
-            "Chunk": args.chunk or "auto",
-            "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
-        },
-    }
-
-
-def _report_plan(args: argparse.Namespace, plan: dict[str, Any]) -> None:
-    if args.json:
-        options.print_json({"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"])
-        return
-    print(f"would reconstruct {plan['summary']}, and write {args.out}")
-    for name, value in plan["settings"].items():
-        print(f"  {name}: {value}")
 
 
 def _outcome(case: Case, result: Any, images: np.ndarray) -> tuple[list[dict[str, Any]], list[int]]:

@@ -1,0 +1,39 @@
+"""What ``rnst reconstruct`` is going to do, said before it does it."""
+
+import argparse
+from typing import Any
+
+from rnst_jax.cli import options
+from rnst_jax.io.prepare import Case
+
+
+def made(args: argparse.Namespace, case: Case, planned: int, device: str) -> dict[str, Any]:
+    """What will be done, in a line and as data; ``device`` in words."""
+    height, width = case.y.shape[1:]
+    plane = case.slices.plane
+    return {
+        "summary": f"{len(case.y)} {plane} slices of {height} x {width}, at most {planned} evaluations on {device}",
+        "planned_evaluations": planned,
+        "settings": {
+            "Preset": args.config.name if args.config else args.preset,
+            "Extractor": args.extractor,
+            "Plane": plane,
+            "Slices": list(case.numbers),
+            "StyleSlices": list(case.style_numbers),
+            "PixelMm": list(case.slices.zooms),
+            "SliceMm": case.slices.slice_mm,
+            "ObliqueDegrees": round(case.slices.oblique, 2),
+            "Chunk": args.chunk or "auto",
+            "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
+        },
+    }
+
+
+def report(args: argparse.Namespace, plan: dict[str, Any]) -> None:
+    """Print the plan of a dry run."""
+    if args.json:
+        options.print_json({"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"])
+        return
+    print(f"would reconstruct {plan['summary']}, and write {args.out}")
+    for name, value in plan["settings"].items():
+        print(f"  {name}: {value}")
