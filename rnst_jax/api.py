@@ -111,7 +111,8 @@ def prepare(
         config = dataclasses.replace(config, native=2 if jnp.mean(interpolated) > 0.5 else 1)
     whole_heads = config.masked and shows_scalp(np.asarray(style), np.asarray(style_masks))
     if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
-        field = receive_field(np.asarray(y), np.asarray(masks) > 0)
+        alone = zip(np.asarray(y)[:, None], np.asarray(masks)[:, None] > 0, strict=True)
+        field = np.concatenate([receive_field(image, mask) for image, mask in alone])
     if field is not None:
         if not isinstance(physics, Identity):
             raise ValueError("a field is divided out of images only; make it part of the forward model instead")
@@ -131,7 +132,7 @@ def prepare(
         physics=None if physics_axis is None else physics,
     )
     change = (config.rim_gain, config.brain_darkening)
-    chunk = memory.chunk(config, (len(y), *masks.shape[1:3]), chunk)
+    chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
 
@@ -149,10 +150,10 @@ def compile(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) ->
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
     """Reconstruct a batch of low-field images in the look of high-field style images.
 
-    Every image is solved on its own: a result never depends on the others in the batch, but for what is found for all
-    of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated, else 1;
-    ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a scalp; and the
-    receive field is taken to be one for all.
+    Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
+    made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
+    else 1; and ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a
+    scalp.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -170,8 +171,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
             default `rnst_jax.scalp.rim_weight` of the head if the style `rnst_jax.scalp.shows_scalp`, else 0. Give
             zeros for a content that is a brain without its scalp: both are left out then.
         field: (B, H, W) or (1, H, W), the receive field, above 0, that images are divided by; by default
-            `rnst_jax.bias.receive_field` for the preset's ``bias_correction`` if the style shows a scalp. Give ones to
-            leave the images as they are.
+            `rnst_jax.bias.receive_field` of each image alone, for the preset's ``bias_correction`` if the style shows a
+            scalp. Give that of all slices of a scan where they are of one: it is steadier. Ones leave the images as
+            they are.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.

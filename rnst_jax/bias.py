@@ -20,8 +20,8 @@ _BINS = np.arange(-3.0, 0.8, 0.03)
 """Of the logarithm of the intensity, relative to the brightest."""
 _WIDTH = 1.5
 """Width of the Gaussian on the histogram, in bins."""
-_MOST = 16
-"""Slices that are looked at: the field is the same in all of them, and they are taken evenly spread."""
+_SLICES, _PIXELS = 16, 4096
+"""The most slices, and pixels of each, that are looked at; they are taken evenly spread."""
 
 
 def receive_field(
@@ -59,7 +59,7 @@ def receive_field(
         return np.ones(images.shape, np.float32)
     p = _polynomials(masks)
     top = np.percentile(images[masks], 99.5)
-    chosen = with_head[np.unique(np.linspace(0, len(with_head) - 1, _MOST).astype(int))]
+    chosen = with_head[np.unique(np.linspace(0, len(with_head) - 1, _SLICES).astype(int))]
     samples = [_samples(images[k] / top, masks[k], p) for k in chosen] if top > 0 else []
     samples = [(logarithm, values) for logarithm, values in samples if logarithm.size]
     if not samples:
@@ -95,8 +95,9 @@ def _samples(image: np.ndarray, mask: np.ndarray, p: np.ndarray) -> tuple[np.nda
     if counts.any():
         slope = ndimage.gaussian_gradient_magnitude(smooth, 1.0)
         counts &= slope <= np.percentile(slope[counts], _EDGES)
-    values = p[:, counts]
-    return np.log(smooth[counts]), values - values.mean(axis=1, keepdims=True) if counts.any() else values
+    stride = max(1, -(-int(counts.sum()) // _PIXELS))
+    logarithms, values = np.log(smooth[counts])[::stride], p[:, counts][:, ::stride]
+    return logarithms, values - values.mean(axis=1, keepdims=True) if counts.any() else values
 
 
 def _entropy(logarithms: np.ndarray) -> float:
