@@ -9,14 +9,12 @@ their name and keeps the others of the file.
 
 import argparse
 import dataclasses
-import json
 import pathlib
-import time
 
 import common
 import evaluate
 import numpy as np
-from sensitivity import means
+from sensitivity import measure
 
 import rnst_jax as rnst
 
@@ -64,16 +62,8 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "ablation.json")
     args = parser.parse_args()
     groups = evaluate.real(args.data)
-    cases = rows(rnst.presets.get(AS_IS))
-    for name, config in cases.items():
-        if args.rows is not None and not any(text in name for text in args.rows):
-            continue
-        start = time.perf_counter()
-        row = {"row": name, "scores": means(groups, config)}
-        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": common.environment()}
-        print(name, row["scores"], flush=True)
-        common.append(args.output, row, ("row",))
-    scores = {row["row"]: row["scores"] for row in json.loads(args.output.read_text())["rows"]}
+    cases = {name: (groups, config) for name, config in rows(rnst.presets.get(AS_IS)).items()}
+    scores = measure(cases, args.rows, args.output, AS_IS)
     head = ["row", *(f"{contrast} {metric}" for contrast in ("T1w", "T2w") for metric in METRICS)]
     print(common.table(head, [[name, *_line(scores, name)] for name in cases if name in scores]))
 

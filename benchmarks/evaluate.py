@@ -82,7 +82,7 @@ def real(
             reference = to_slices(registered, case.slices.plane).stack
             sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
             sigma = np.asarray(sigma) / (case.scaling.hi - case.scaling.lo)
-            masks = np.stack([head_mask(r) for r in reference])
+            masks = heads(reference)
             name = {"set": "real", "subject": subject, "contrast": contrast, "noise": None, "plane": "axial"}
             groups.append(Group(name, case.y, case.style, case.mask, case.style_mask, sigma, reference, masks))
     return groups
@@ -94,13 +94,20 @@ def template_slices(volume: np.ndarray, plane: str, shift: int = 0) -> np.ndarra
     return np.stack([np.rot90(np.take(volume, p + shift, axis)) for p in positions])
 
 
-def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray) -> Group:
-    """A group from what a simulation gave: scaled, with the heads and the noise found in it."""
+def heads(stack: np.ndarray) -> np.ndarray:
+    """The mask of the head in every slice."""
+    return np.stack([head_mask(x) for x in stack])
+
+
+def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray, masks: list) -> Group:
+    """A group from what a simulation gave: scaled, with the heads and the noise found in it.
+
+    ``masks`` are those of the clean slices and of the styles.
+    """
     y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
-    masks, style_masks = (np.stack([head_mask(x) for x in stack]) for stack in (clean, style))
-    found = np.stack([head_mask(x) for x in y]).astype(np.float32)
+    found = heads(y).astype(np.float32)
     sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
-    return Group(name, y, style, found, style_masks.astype(np.float32), sigma, clean, masks)
+    return Group(name, y, style, found, masks[1].astype(np.float32), sigma, clean, masks[0])
 
 
 def simulated() -> list[Group]:
@@ -109,12 +116,13 @@ def simulated() -> list[Group]:
     groups = []
     for plane in PLANES:
         clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
+        masks = [heads(clean), heads(style)]
         # the same receive fields, and the same noise but for its size, at every level
         keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
         for noise in NOISE:
             y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
             name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
-            groups.append(simulated_group(name, y, clean, style))
+            groups.append(simulated_group(name, y, clean, style, masks))
     return groups
 
 
@@ -127,6 +135,7 @@ def fields() -> list[Group]:
     groups = []
     for plane in PLANES:
         clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
+        masks = [heads(clean), heads(style)]
         fractions = {name: jnp.asarray(template_slices(values, plane)) for name, values in maps.items()}
         keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
         for tesla, keep, noise in FIELDS:
@@ -135,7 +144,7 @@ def fields() -> list[Group]:
                 jnp.asarray(clean), keys, fractions
             )
             name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
-            groups.append(simulated_group(name, y, clean, style))
+            groups.append(simulated_group(name, y, clean, style, masks))
     return groups
 
 

@@ -64,6 +64,25 @@ def means(groups: list[evaluate.Group], config: rnst.presets.Config) -> dict[str
     }
 
 
+def measure(
+    cases: dict[str, tuple[list[evaluate.Group], rnst.presets.Config]],
+    wanted: list[str] | None,
+    output: pathlib.Path,
+    preset: str,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Run the cases with a wanted text in their name, one row of the JSON each; the means of all rows in it."""
+    for name, (groups, config) in cases.items():
+        if wanted is not None and not any(text in name for text in wanted):
+            continue
+        start = time.perf_counter()
+        row = {"row": name, "preset": preset, "scores": means(groups, config)}
+        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": common.environment()}
+        print(name, row["scores"], flush=True)
+        common.append(output, row, ("row", "preset"))
+    found = json.loads(output.read_text())["rows"]
+    return {row["row"]: row["scores"] for row in found if row["preset"] == preset}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sensitivity of a preset to its settings and to the style")
     parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
@@ -75,16 +94,7 @@ def main() -> None:
     cases = {"as it is": (groups, config)}
     cases |= {name: (groups, changed) for name, changed in variants(config).items()}
     cases |= {name: (other, config) for name, other in styles(args.data).items()}
-    for name, (chosen, changed) in cases.items():
-        if args.rows is not None and not any(text in name for text in args.rows):
-            continue
-        start = time.perf_counter()
-        row = {"row": name, "preset": args.preset, "scores": means(chosen, changed)}
-        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": common.environment()}
-        print(name, row["scores"], flush=True)
-        common.append(args.output, row, ("row", "preset"))
-    found = json.loads(args.output.read_text())["rows"]
-    scores = {row["row"]: row["scores"] for row in found if row["preset"] == args.preset}
+    scores = measure(cases, args.rows, args.output, args.preset)
     lines = []
     for name in [name for name in cases if name in scores]:
         line = [name]

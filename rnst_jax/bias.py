@@ -8,6 +8,8 @@ divided out, leaves the sharpest distribution of intensities: the idea of N3 (Sl
 import numpy as np
 from jaxtyping import Bool, Float
 
+from rnst_jax.scalp import depth_below
+
 _DEPTH = 0.1
 """Where the head counts: deeper than this below its outline, as a share of the square root of its area (15 mm)."""
 _SMOOTHING = 0.008
@@ -88,10 +90,8 @@ def _samples(image: np.ndarray, mask: np.ndarray, p: np.ndarray) -> tuple[np.nda
     """Logarithms of the intensities that count, and the polynomials there, centred: a constant factor means nothing."""
     from scipy import ndimage
 
-    unit = np.sqrt(mask.sum())
-    smooth = ndimage.gaussian_filter(image, _SMOOTHING * unit)
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
-    counts = (depth > _DEPTH * unit) & (smooth > _DARK)
+    smooth = ndimage.gaussian_filter(image, _SMOOTHING * np.sqrt(mask.sum()))
+    counts = (depth_below(mask) > _DEPTH) & (smooth > _DARK)
     if counts.any():
         slope = ndimage.gaussian_gradient_magnitude(smooth, 1.0)
         counts &= slope <= np.percentile(slope[counts], _EDGES)

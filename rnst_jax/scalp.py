@@ -58,7 +58,7 @@ def rim_weight(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
         >>> bool(weight[64, 6] > 0.95), bool(weight[64, 64] < 0.01)
         (True, True)
     """
-    depth = _depth(mask)
+    depth = depth_below(mask)
     return np.where(depth > 0, 1 / (1 + np.exp(np.minimum((depth - _DEPTH) / _EDGE, 80))), 0).astype(np.float32)
 
 
@@ -115,13 +115,19 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Median intensity per shell; a shell without a pixel counts as 0."""
-    shell = np.where(np.asarray(mask) > 0, np.floor(_depth(mask) / _BIN), -1)
+    shell = np.where(np.asarray(mask) > 0, np.floor(depth_below(mask) / _BIN), -1)
     shells = [image[shell == k] for k in range(_SKULL.stop + 4)]
     return np.array([np.median(values) if values.size else 0.0 for values in shells])
 
 
-def _depth(mask: np.ndarray) -> np.ndarray:
-    """Distance from the air as a share of the square root of the head's area; 0 outside."""
+def depth_below(mask: np.ndarray) -> np.ndarray:
+    """Distance from the air as a share of the square root of the head's area; 0 outside.
+
+    Example:
+        >>> square = np.ones((4, 4), bool)
+        >>> depth_below(square)[0].tolist()  # the air lies just outside of the image
+        [0.25, 0.25, 0.25, 0.25]
+    """
     from scipy import ndimage
 
     inside = np.asarray(mask) > 0

@@ -24,7 +24,7 @@ ALLOWED = {
     "filters": ("types",),
     "mask": ("types", "filters"),
     "scalp": ("types",),
-    "bias": (),
+    "bias": ("scalp",),
     "metrics": ("types", "filters"),
     "trust": ("types",),
     "simulate": ("types", "linalg", "filters", "mask"),

@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnst_jax.bias import receive_field
 from rnst_jax.io import nifti
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
@@ -77,6 +76,8 @@ class Case:
     @property
     def receive_field(self) -> Float[np.ndarray, "b h w"]:
         """`rnst_jax.bias.receive_field` of the whole content scan, at the slices of the batch."""
+        from rnst_jax.bias import receive_field  # brings JAX, for which a refusal must not wait
+
         return receive_field(self.scaling.apply(self.slices.stack), self.whole_mask)[self.positions]
 
     def crop(self, batch: np.ndarray) -> np.ndarray:
