@@ -148,7 +148,7 @@ def test_what_is_refused(denoiser, x, error, words):
     [
         (lambda: head(128)[0], 25, 30.85, 0.4),
         (mni, 10, 35.8, 0.85),
-        (mni, 35, 28.75, 1.9),
+        (mni, 35, 28.6, 1.75),
     ],
     ids=["phantom 25", "MNI152 10", "MNI152 35"],
 )
