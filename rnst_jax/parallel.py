@@ -1,5 +1,6 @@
 """A batch of slices over several devices, of one host or of many."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rnst_jax import api
 from rnst_jax.types import Batch, Result
 
 _AXIS = "slices"
+_PARTS, _WHOLE = PartitionSpec(_AXIS), PartitionSpec()
 
 
 def reconstruct(
@@ -50,23 +52,26 @@ def reconstruct(
     """
     found = api.prepare(y, style, **options)
     mesh = Mesh(np.array(jax.devices() if devices is None else devices), (_AXIS,))
-    parts, whole = PartitionSpec(_AXIS), PartitionSpec()
     count = len(found.batch.sigma)
     share = -(-count // mesh.size)
     filled = np.minimum(np.arange(share * mesh.size), count - 1)
     sizes = found.sizes | {"chunk": min(found.sizes["chunk"], share)}
+    batch = jax.tree.map(lambda a: _place(a[filled], NamedSharding(mesh, _PARTS)), found.batch)
+    shared = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, _WHOLE)), found.shared)
+    result = _solve_parts(batch, shared, mesh=mesh, **sizes)
+    if jax.process_count() > 1:
+        result = multihost_utils.process_allgather(result, tiled=True)
+    return jax.tree.map(lambda a: a[:count], result)
 
+
+@functools.partial(jax.jit, static_argnames=("mesh", "max_steps", "chunk"))
+def _solve_parts(batch: Any, shared: tuple[Any, ...], *, mesh: Mesh, **sizes: int) -> Result:
     def solve(batch: Any, shared: tuple[Any, ...]) -> Result:
         return api.solve_batch(batch, *shared, **sizes)
 
     # every part is solved by itself: there is no replication to check
-    run = jax.jit(jax.shard_map(solve, mesh=mesh, in_specs=(parts, whole), out_specs=parts, check_vma=False))
-    batch = jax.tree.map(lambda a: _place(a[filled], NamedSharding(mesh, parts)), found.batch)
-    shared = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, whole)), found.shared)
-    result = run(batch, shared)
-    if jax.process_count() > 1:
-        result = multihost_utils.process_allgather(result, tiled=True)
-    return jax.tree.map(lambda a: a[:count], result)
+    parts = jax.shard_map(solve, mesh=mesh, in_specs=(_PARTS, _WHOLE), out_specs=_PARTS, check_vma=False)
+    return parts(batch, shared)
 
 
 def _place(leaf: Any, sharding: NamedSharding) -> Array:

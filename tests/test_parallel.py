@@ -38,6 +38,9 @@ options = {
 }
 run = rnst.reconstruct if sys.argv[1] == "1" and len(sys.argv) == 3 else rnst.parallel.reconstruct
 result = run(y, np.stack(heads[1:]), **options)
+# other numbers of the same shapes compile nothing
+run(y, np.stack(heads[1:]), **options | {"sigma": np.array([0.1, 0.1, 0.1], np.float32)})
+assert run is rnst.reconstruct or rnst.parallel._solve_parts._cache_size() == 1
 if jax.process_index() == 0:
     np.savez(sys.argv[2], devices=jax.device_count(), image=result.image, evaluations=result.evaluations)
 """
