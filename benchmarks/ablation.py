@@ -17,6 +17,7 @@ import numpy as np
 from sensitivity import measure
 
 import rnst_jax as rnst
+from rnst_jax.bench import record
 
 METRICS = ("head_psnr", "head_ssim", "head_hfen")
 AS_IS = "balanced"
@@ -65,7 +66,7 @@ def main() -> None:
     cases = {name: (groups, config) for name, config in rows(rnst.presets.get(AS_IS)).items()}
     scores = measure(cases, args.rows, args.output, AS_IS)
     head = ["row", *(f"{contrast} {metric}" for contrast in ("T1w", "T2w") for metric in METRICS)]
-    print(common.table(head, [[name, *_line(scores, name)] for name in cases if name in scores]))
+    print(record.table(head, [[name, *_line(scores, name)] for name in cases if name in scores]))
 
 
 def _line(scores: dict, name: str) -> list[str]:

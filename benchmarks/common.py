@@ -1,20 +1,11 @@
-"""What the benchmarks share: the real pairs, honest timing, a record of the machine, JSON."""
+"""What the benchmarks on data share: the real pairs. Timing, the machine and JSON are `rnst_jax.bench.record`'s."""
 
 import dataclasses
-import datetime
-import json
-import os
 import pathlib
-import platform
-import resource
-import statistics
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import nibabel as nib
 import numpy as np
 
 import rnst_jax as rnst
@@ -77,59 +68,3 @@ def load_pair(subject: str, contrast: str, number: int, size: int, data: pathlib
         reference=small(reference),
         reference_mask=small(rnst.mask.head_mask(reference).astype(np.float32)) > 0.5,
     )
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    """Wall-clock seconds of one call, waited for to its end."""
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
-def interleaved(functions: dict[str, Callable[[], Any]], repeats: int = 7) -> dict[str, float]:
-    """Median seconds of each function, after one run each; they take turns, so a busy machine slows all alike."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        jax.block_until_ready(function())
-    for _ in range(repeats):
-        for name, function in functions.items():
-            taken[name].append(seconds(function))
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def peak_memory_bytes() -> int:
-    """The most memory taken so far: of the accelerator if there is one, else of this process."""
-    found = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    return int(found) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def environment() -> dict[str, Any]:
-    """The machine and the versions that a figure was taken with."""
-    device = jax.devices()[0]
-    return {
-        "device": device.device_kind,
-        "platform": device.platform,
-        "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "nibabel": nib.__version__,
-        "rnst_jax": rnst.__version__,
-        "date": datetime.date.today().isoformat(),
-    }
-
-
-def append(path: pathlib.Path, row: dict[str, Any], keys: Sequence[str]) -> None:
-    """Put a row into a JSON file of rows, in the place of an older one with the same ``keys``."""
-    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
-    rows = [old for old in rows if any(old.get(key) != row.get(key) for key in keys)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"rows": [*rows, row]}, indent=1) + "\n")
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """A markdown table."""
-    cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(head), ["---"] * len(head), *cells])

@@ -18,22 +18,18 @@ which is evaluated beside the smoothed one only to be reported.
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
 import time
 from typing import NamedTuple
 
-import common
 import jax
 import jax.numpy as jnp
 import nibabel as nib
 import numpy as np
-import optax
 
 import rnst_jax as rnst
+from rnst_jax.bench import record
 from rnst_jax.style import Adam, OptaxLbfgs, Optimiser, StyleLoss, TorchLbfgs, minimise
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -139,16 +135,7 @@ def run(row: Row, content: jax.Array, style: jax.Array) -> dict:
         "cpu_seconds_per_evaluation": round(cpu_seconds / len(trace), 4),
         "compile_seconds": round(compile_seconds, 2),
         "finite": bool(jnp.isfinite(image).all()),
-        "environment": {
-            "device": jax.devices()[0].device_kind,
-            "machine": platform.machine(),
-            "threads": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-            "rnst_jax": rnst.__version__,
-            "date": datetime.date.today().isoformat(),
-        },
+        "environment": record.environment(),
     }
 
 
@@ -158,7 +145,7 @@ def table(results: list[dict]) -> str:
     for result in results:
         losses = [f"{result['loss'][str(n)]:.1f}" if str(n) in result["loss"] else "" for n in AT]
         lines.append([result["row"], *losses, f"{result['cpu_seconds_per_evaluation']:.3f}"])
-    return common.table(["step rule", *(f"loss at {n}" for n in AT), "CPU s / evaluation"], lines)
+    return record.table(["step rule", *(f"loss at {n}" for n in AT), "CPU s / evaluation"], lines)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from skimage.restoration import denoise_nl_means, denoise_wavelet
 
 import rnst_jax as rnst
 from rnst_jax import api
+from rnst_jax.bench import record
 from rnst_jax.denoise import estimate_noise
 from rnst_jax.io import nifti
 from rnst_jax.io.planes import to_slices
@@ -263,7 +264,7 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
             low, high = interval({u: list(np.subtract(ours[u], theirs[u])) for u in ours})
             line.append(f"{mean('balanced', metric) - mean(best, metric):+.3f} ({low:+.3f} to {high:+.3f})")
         lines.append(line)
-    return f"\n{kind}, {contrast}\n\n" + common.table(("row", *METRICS), lines)
+    return f"\n{kind}, {contrast}\n\n" + record.table(("row", *METRICS), lines)
 
 
 def main() -> None:
@@ -285,7 +286,7 @@ def main() -> None:
             cell["seconds"] = round(time.perf_counter() - start, 2)
             key = tuple(cell[k] for k in ("row", *g.name))
             file["cells"] = [c for c in file["cells"] if tuple(c[k] for k in ("row", *g.name)) != key] + [cell]
-        file["environment"] = common.environment()
+        file["environment"] = record.environment()
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(file) + "\n")
         print(name, flush=True)

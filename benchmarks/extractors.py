@@ -34,6 +34,7 @@ from safetensors.numpy import save_file
 
 import rnst_jax as rnst
 from rnst_jax import api
+from rnst_jax.bench import record
 from rnst_jax.denoise import NonLocalMeans, estimate_noise
 from rnst_jax.features import MODELS, Extractor, weights
 from rnst_jax.features.catalogue import Model
@@ -203,12 +204,12 @@ def main() -> None:
         "scans": [" ".join(scan) for scan in SCANS],
         "box": case.arguments[0]["y"].shape[1:],
     }
-    result = {"setting": setting, "environment": common.environment(), "rows": rows}
+    result = {"setting": setting, "environment": record.environment(), "rows": rows}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
     times = ("seconds_per_evaluation", "cpu_seconds_per_evaluation", "compile_seconds", "compile_cpu_seconds")
     head = ("row", "weights", *SCORES, *times)
-    print("\n" + common.table(head, [[row.get(key, "") for key in head] for row in rows]))
+    print("\n" + record.table(head, [[row.get(key, "") for key in head] for row in rows]))
 
 
 if __name__ == "__main__":

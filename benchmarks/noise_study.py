@@ -15,6 +15,8 @@ import common
 import numpy as np
 from matplotlib.figure import Figure
 
+from rnst_jax.bench import record
+
 ROWS = ("input", "NLM", "BM3D (package)", "fast", "balanced")
 METRICS = {"head_psnr": "PSNR (dB)", "head_ssim": "SSIM"}
 
@@ -57,7 +59,7 @@ def table(found: dict[tuple[str, str, int], list[dict]]) -> str:
             )
             counts.append(str(sum(ours < given for ours, given in pairs)))
         below.append(" / ".join(counts))
-    return common.table(("plane", "noise of 255", *rows), [*lines, below])
+    return record.table(("plane", "noise of 255", *rows), [*lines, below])
 
 
 def figure(found: dict[tuple[str, str, int], list[dict]]) -> Figure:

@@ -21,6 +21,7 @@ import evaluate
 import numpy as np
 
 import rnst_jax as rnst
+from rnst_jax.bench import record
 
 FACTORS = (0.5, 2.0)
 NUMBERS = ("mu", "beta", "lam", "style_weight", "intensity_weight", "fine")
@@ -76,9 +77,9 @@ def measure(
             continue
         start = time.perf_counter()
         row = {"row": name, "preset": preset, "scores": means(groups, config)}
-        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": common.environment()}
+        row |= {"seconds": round(time.perf_counter() - start, 1), "environment": record.environment()}
         print(name, row["scores"], flush=True)
-        common.append(output, row, ("row", "preset"))
+        record.append(output, row, ("row", "preset"))
     found = json.loads(output.read_text())["rows"]
     return {row["row"]: row["scores"] for row in found if row["preset"] == preset}
 
@@ -102,7 +103,7 @@ def main() -> None:
             for metric in ("head_psnr", "head_ssim"):
                 line.append(f"{scores[name][contrast][metric] - scores['as it is'][contrast][metric]:+.4f}")
         lines.append(line)
-    print(common.table(("row", "T1w head_psnr", "T1w head_ssim", "T2w head_psnr", "T2w head_ssim"), lines))
+    print(record.table(("row", "T1w head_psnr", "T1w head_ssim", "T2w head_psnr", "T2w head_ssim"), lines))
 
 
 if __name__ == "__main__":

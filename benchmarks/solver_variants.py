@@ -28,6 +28,7 @@ import numpy as np
 
 import rnst_jax as rnst
 from rnst_jax import solvers
+from rnst_jax.bench import record
 from rnst_jax.cli.demo import template
 from rnst_jax.denoise import NonLocalMeans, estimate_noise
 from rnst_jax.mask import head_mask
@@ -168,7 +169,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 else ""
             )
         lines.append(line)
-    return common.table(["solver", *names], lines)
+    return record.table(["solver", *names], lines)
 
 
 def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
@@ -214,9 +215,9 @@ def main() -> None:
                 last = rows[-1]
                 print(prior_name, name, last["head_psnr"][-1], last["compile_seconds"], last["run_seconds"], flush=True)
     slice_name = "MNI152, degraded" if args.data is None else "sub-03 T2w, slice 1"
-    record = {"slice": slice_name, "size": args.size, "steps": args.steps, "environment": common.environment()}
+    content = {"slice": slice_name, "size": args.size, "steps": args.steps, "environment": record.environment()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps({**record, "rows": rows}, indent=1) + "\n")
+    args.output.write_text(json.dumps({**content, "rows": rows}, indent=1) + "\n")
     draw(rows, args.output.with_suffix(".png"))
     print("\n" + table(rows))
 

@@ -27,6 +27,7 @@ import torch_reference as published
 
 import rnst_jax as rnst
 from rnst_jax import api
+from rnst_jax.bench import record
 from rnst_jax.features import weights
 from rnst_jax.mask import bounding_box
 from rnst_jax.presets import Config
@@ -94,7 +95,7 @@ def run_ours(pair: common.Pair, preset: str, objective: published.Objective) -> 
         start = time.perf_counter()
         run = compile_ours(pair, dataclasses.replace(config, depths=(depth,)))
         compiled = time.perf_counter() - start
-        spent = min(common.seconds(run) for _ in range(3))
+        spent = min(record.seconds(run) for _ in range(3))
         image = np.asarray(run().image[0])
         points.append(point(preset, depth, spent, image, objective, pair) | {"compile_seconds": round(compiled, 2)})
         print(points[-1], flush=True)
@@ -141,7 +142,7 @@ def per_evaluation(pair: common.Pair, device: str, evaluations: int = 20) -> dic
         return np.asarray(image[0].cpu())
 
     box = bounding_box(pair.mask[None] > 0)
-    medians = common.interleaved(
+    medians = record.interleaved(
         {
             "published": theirs,
             "ours": ours(pair.y, pair.style),
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("time_to_quality_work"))
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "time_to_quality.json")
     args = parser.parse_args()
-    environment = common.environment() | {"torch": torch.__version__, "weights": "vgg16 (ImageNet)"}
+    environment = record.environment() | {"torch": torch.__version__, "weights": "vgg16 (ImageNet)"}
     torch.set_num_threads(args.threads or environment["cores"])
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
@@ -196,8 +197,8 @@ def main() -> None:
         denoise = published.bm3d_denoiser(0.1) if args.bm3d else None
         row["published"] = run_published(pair, args.iterations, args.device, work, denoise)
         row["published_denoiser"] = "bm3d" if args.bm3d else "identity"
-    row["peak_memory_bytes"] = common.peak_memory_bytes()
-    common.append(args.output, row, KEYS)
+    row["peak_memory_bytes"] = record.peak_memory_bytes()
+    record.append(args.output, row, KEYS)
     points = row.get("published", []) + row["ours"]
     head = (
         "stage",
@@ -210,7 +211,7 @@ def main() -> None:
         "head_ssim",
         "head_hfen",
     )
-    print(common.table(head, [[p[key] for key in head] for p in points]))
+    print(record.table(head, [[p[key] for key in head] for p in points]))
 
 
 if __name__ == "__main__":

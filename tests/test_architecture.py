@@ -55,7 +55,7 @@ ALLOWED = {
 }
 """Which rooms a room may import; whatever is not here (io, report, cli) may import all of these."""
 
-OUTER = {"io": (), "report": ("io",), "cli": ("io", "report")}
+OUTER = {"io": (), "report": ("io",), "bench": ("io",), "cli": ("io", "report", "bench")}
 """The rooms around them, and which of each other they may import."""
 
 

@@ -8,11 +8,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from rnst_jax.cli import demo, doctor, evaluate, reconstruct, simulate, weights
+from rnst_jax.cli import benchmark, demo, doctor, evaluate, reconstruct, simulate, weights
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.version import __version__
 
-COMMANDS = (demo, reconstruct, simulate, evaluate, weights, doctor)
+COMMANDS = (demo, reconstruct, simulate, evaluate, weights, doctor, benchmark)
 
 
 def parser() -> argparse.ArgumentParser:

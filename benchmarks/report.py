@@ -1,0 +1,128 @@
+"""The tables and plots of the speed benchmarks, made from their JSON.
+
+    python benchmarks/report.py [--results benchmarks/results] [--output docs/speed_tables.md]
+
+Reads throughput.json, scaling.json, profile.json and time_to_quality.json, as far as they are there; writes the tables
+and ``time_to_quality.png`` and ``scaling.png`` beside the JSON. Nothing is measured here.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+from typing import Any
+
+import common
+from matplotlib.figure import Figure
+
+from rnst_jax.bench import record, suite
+
+Rows = list[dict[str, Any]]
+POINTS = ("evaluations", "seconds", "loss", "minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
+
+
+def load(folder: pathlib.Path, name: str) -> Rows:
+    """The rows of a benchmark, none if it was not run."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text())["rows"] if path.is_file() else []
+
+
+def machines(rows: Rows) -> str:
+    """Which machines the rows come from."""
+    found = {}
+    for environment in (row["environment"] for row in rows):
+        text = "{device} ({platform}, {devices} device(s), {cores} cores), jax {jax}, {date}".format(**environment)
+        found[text] = None
+    return "; ".join(found)
+
+
+def speed(name: str, rows: Rows) -> str:
+    """A table of one of the suite's benchmarks."""
+    return f"## {name}\n\nMachine: {machines(rows)}.\n\n{suite.table(name, rows)}\n"
+
+
+def title(row: dict[str, Any]) -> str:
+    return f"{row['subject']} {row['contrast']}, slice {row['slice']}, {row['size']} x {row['size']}"
+
+
+def trajectories(rows: Rows) -> str:
+    """The ends of both algorithms, and what each evaluation takes."""
+    lines = []
+    for row in rows:
+        ends = {}
+        if published := row.get("published"):
+            ends["input"] = published[0]
+            ends[f"published, {row['iterations']} of 20 iterations"] = published[-1]
+        for stage in dict.fromkeys(point["stage"] for point in row["ours"]):
+            ends[f"ours, {stage}"] = [point for point in row["ours"] if point["stage"] == stage][-1]
+        lines += [[title(row), name, *(point[key] for key in POINTS)] for name, point in ends.items()]
+    each = [[title(row), *(f"{1e3 * value:.0f}" for value in row["seconds_per_evaluation"].values())] for row in rows]
+    return (
+        f"## time to quality\n\nMachine: {machines(rows)}.\n\n"
+        f"{record.table(('slice', 'algorithm', *POINTS), lines)}\n\n"
+        f"Milliseconds per evaluation of the published loss, the three taking turns:\n\n"
+        f"{record.table(('slice', *rows[0]['seconds_per_evaluation']), each)}\n"
+    )
+
+
+def plot_trajectories(rows: Rows, path: pathlib.Path) -> None:
+    """Score and SSIM in the head against evaluations, both algorithms, one column per slice."""
+    rows = [row for row in rows if row.get("published")]
+    if not rows:
+        return
+    figure = Figure(figsize=(3.2 * len(rows), 5.2), layout="constrained")
+    axes = figure.subplots(2, len(rows), squeeze=False)
+    for column, row in enumerate(rows):
+        for line, (metric, label) in enumerate((("head_psnr", "PSNR in the head (dB)"), ("head_ssim", "SSIM in it"))):
+            ax = axes[line, column]
+            ends = [point for point in row["published"] if point["stage"] != "stylised"]
+            ax.plot([max(p["evaluations"], 1) for p in ends], [p[metric] for p in ends], "o-", ms=3, label="published")
+            ours = [point for point in row["ours"] if point["stage"] == "balanced"]
+            ax.plot([p["evaluations"] for p in ours], [p[metric] for p in ours], "s-", ms=3, label="balanced")
+            ax.set(xscale="log", xlabel="evaluations", ylabel=label)
+        axes[0, column].set_title(title(row).replace(", slice", "\nslice"), fontsize=8)
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def plot_scaling(rows: Rows, path: pathlib.Path) -> None:
+    """Relative cost per pixel, slice and device."""
+    axes_names = [axis for axis in ("pixels", "slices", "devices") if any(row["axis"] == axis for row in rows)]
+    if not axes_names:
+        return
+    figure = Figure(figsize=(3.4 * len(axes_names), 3), layout="constrained")
+    for ax, axis in zip(figure.subplots(1, len(axes_names), squeeze=False)[0], axes_names, strict=True):
+        chosen = [row for row in rows if row["axis"] == axis]
+        ax.bar([row["value"].replace(", ", "\n") for row in chosen], [row["relative_cost_per_unit"] for row in chosen])
+        ax.axhline(1, color="grey", lw=0.8)
+        ax.set(title=axis, ylabel="relative cost")
+        ax.tick_params(axis="x", labelsize=7)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Tables and plots of the speed benchmarks from their JSON")
+    parser.add_argument("--results", type=pathlib.Path, default=common.RESULTS)
+    parser.add_argument("--output", type=pathlib.Path, default=common.ROOT / "docs" / "speed_tables.md")
+    args = parser.parse_args()
+    parts = ["# Speed\n\nMade by `python benchmarks/report.py` from the JSON in `benchmarks/results`.\n"]
+    for name in suite.BENCHMARKS:
+        if rows := load(args.results, name):
+            parts.append(speed(name, rows))
+    if rows := load(args.results, "scaling"):
+        plot_scaling(rows, args.results / "scaling.png")
+        parts.append(f"![cost against size]({_link(args, 'scaling.png')})\n")
+    if rows := load(args.results, "time_to_quality"):
+        parts.append(trajectories(rows))
+        plot_trajectories(rows, args.results / "time_to_quality.png")
+        parts.append(f"![scores against evaluations]({_link(args, 'time_to_quality.png')})\n")
+    args.output.write_text("\n".join(parts))
+    print("\n".join(parts))
+
+
+def _link(args: argparse.Namespace, name: str) -> str:
+    return os.path.relpath(args.results / name, args.output.parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Speed on the machine at hand: what ``rnst benchmark`` and ``benchmarks/`` measure. No data are needed."""

@@ -1,0 +1,103 @@
+"""Honest timing, a record of the machine, and JSON files of rows."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from rnst_jax.io import atomic
+from rnst_jax.version import __version__
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall-clock seconds of one call, waited for to its end."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def median_seconds(function: Callable[[], Any], repeats: int = 3) -> float:
+    """Median seconds of several calls, after one that does not count."""
+    return interleaved({"": function}, repeats)[""]
+
+
+def interleaved(functions: dict[str, Callable[[], Any]], repeats: int = 7) -> dict[str, float]:
+    """Median seconds of each function, after one run each; they take turns, so a busy machine slows all alike.
+
+    Example:
+        >>> sorted(interleaved({"a": lambda: 1, "b": lambda: 2}, repeats=3))
+        ['a', 'b']
+    """
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        jax.block_until_ready(function())
+    for _ in range(repeats):
+        for name, function in functions.items():
+            taken[name].append(seconds(function))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def peak_memory_bytes() -> int:
+    """The most memory taken so far: of the accelerator if there is one, else of this process (0 where unknown)."""
+    found = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    if found:
+        return int(found)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that a figure was taken with.
+
+    Example:
+        >>> sorted(environment())[:3]
+        ['cores', 'date', 'device']
+    """
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    packages = ("jax", "jaxlib", "numpy", "nibabel", "optax")
+    return {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "devices": jax.device_count(),
+        "cores": cores,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "rnst_jax": __version__,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def append(path: pathlib.Path, row: dict[str, Any], keys: Sequence[str]) -> None:
+    """Put a row into a JSON file of rows, in the place of an older one with the same ``keys``."""
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    rows = [old for old in rows if any(old.get(key) != row.get(key) for key in keys)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(path, {"rows": [*rows, row]}, force=True)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """A markdown table.
+
+    Example:
+        >>> print(table(["a", "b"], [[1, 0.123456]]))
+        | a | b |
+        | --- | --- |
+        | 1 | 0.1235 |
+    """
+    cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [list(head), ["---"] * len(head), *cells])
