@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from rnst_jax.cli import options
 from rnst_jax.io.prepare import Case
 
 
@@ -29,11 +28,10 @@ def made(args: argparse.Namespace, case: Case, planned: int, device: str) -> dic
     }
 
 
-def report(args: argparse.Namespace, plan: dict[str, Any]) -> None:
-    """Print the plan of a dry run."""
-    if args.json:
-        options.print_json({"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"])
-        return
-    print(f"would reconstruct {plan['summary']}, and write {args.out}")
-    for name, value in plan["settings"].items():
-        print(f"  {name}: {value}")
+def report(args: argparse.Namespace, plan: dict[str, Any]) -> dict[str, Any]:
+    """Print the plan of a dry run, if not as JSON, and return it as data."""
+    if not args.json:
+        print(f"would reconstruct {plan['summary']}, and write {args.out}")
+        for name, value in plan["settings"].items():
+            print(f"  {name}: {value}")
+    return {"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"]

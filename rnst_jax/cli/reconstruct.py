@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import cache, kspace, options, plan
+from rnst_jax.cli import cache, cohort, kspace, options, plan
 from rnst_jax.cli.progress import Progress
-from rnst_jax.io import guard, provenance
+from rnst_jax.io import guard, nifti, provenance
 from rnst_jax.io.atomic import check_output, replacing, write_json
 from rnst_jax.io.errors import RefusedInput, UsageError
-from rnst_jax.io.nifti import check_output_volume, write
 from rnst_jax.io.planes import PLANES
 from rnst_jax.io.prepare import Case, prepare
 
@@ -38,13 +37,15 @@ def add_parser(subparsers: Any) -> None:
         help="reconstruct a low-field scan",
         description="Reconstruct CONTENT with the look of STYLE. Writes OUT with the content's geometry and units, "
         "then OUT's sidecar .json. With --slices only those slices are written, at their place in the scanner. "
-        "Slices without a head are copied as they are.",
+        "Slices without a head are copied as they are. If CONTENT is a folder, all scans in it are reconstructed, or "
+        "all anatomical ones of a BIDS dataset; those that fail do not stop the others.",
     )
     add = parser.add_argument
-    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz; or its k-space")
-    add("out", metavar="OUT", type=pathlib.Path, help="output, .nii or .nii.gz")
+    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz; its k-space; a folder")
+    add("out", metavar="OUT", type=pathlib.Path, help="output, .nii or .nii.gz; for a folder, a folder")
     add("--style", type=pathlib.Path, required=True, help="high-field scan of another person, any size and orientation")
     add("--mask", type=pathlib.Path, help="the head on the content's grid, non-zero inside (default: found)")
+    add("--suffix", metavar="T1w", help="of a BIDS dataset, the scans of this contrast")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--preset", choices=PRESETS, default="balanced", help="settings (default: %(default)s)")
     settings.add_argument("--config", type=pathlib.Path, metavar="F.toml", help="settings from a file")
@@ -72,11 +73,23 @@ def add_parser(subparsers: Any) -> None:
     cache.add_option(parser)
     kspace.add_options(parser)
     options.add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, cohort=False)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, reconstruct, write. Returns 0, or 4 where some slices became non-finite."""
+    """Reconstruct a scan or a folder of them. Returns 0, or 4 where some slices or scans failed."""
+    if args.content.is_dir():
+        return cohort.run(args, one)
+    if args.suffix:
+        raise UsageError(f"{args.content}: --suffix chooses in a BIDS dataset; leave it out for one scan")
+    code, record = one(args)
+    if args.json:
+        options.print_json(record)
+    return code
+
+
+def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Check, reconstruct, write one scan. Returns 0, or 4 where some slices became non-finite, and the record."""
     sidecar = check(args)
     measured = kspace.prepare(args) if kspace.is_given(args) else None
     case = measured.case if measured else prepare(args.content, args.style, args.mask, args.plane, args.slices)
@@ -96,8 +109,7 @@ def run(args: argparse.Namespace) -> int:
     planned = api.planned_evaluations(config) * len(case.y)
     planned_run = plan.made(args, case, planned, _describe(device))
     if args.dry_run:
-        plan.report(args, planned_run)
-        return 0
+        return 0, plan.report(args, planned_run)
 
     if args.compilation_cache:
         cache.use(args.compilation_cache)
@@ -139,17 +151,15 @@ def run(args: argparse.Namespace) -> int:
     if args.force:
         # An old sidecar must never describe a new image, not even when this is interrupted.
         sidecar.unlink(missing_ok=True)
-    write(args.out, case.volume(np.where(np.isfinite(images), images, case.y)), case.content, args.force)
+    nifti.write(args.out, case.volume(np.where(np.isfinite(images), images, case.y)), case.content, args.force)
     if args.trace:
         with replacing(args.trace, args.force) as stream:
             arrays: dict[str, Any] = {name: np.asarray(values) for name, values in result.trace.items()}
             np.savez(stream, **arrays)
     write_json(sidecar, record, args.force)
-    if args.json:
-        options.print_json({"Output": str(args.out), "Sidecar": str(sidecar)} | record)
-    else:
+    if not args.json:
         print(f"{args.out}: {len(case.y)} slices, {record['Evaluations']} evaluations, {run_seconds:.1f} s")
-    return 4 if failed else 0
+    return 4 if failed else 0, {"Output": str(args.out), "Sidecar": str(sidecar)} | record
 
 
 def _compile(
@@ -179,8 +189,8 @@ def _compile(
         sigma=sigma / (case.scaling.hi - case.scaling.lo),
         chunk=args.chunk,
         key=jax.random.key(args.seed),
-        # JAX keeps no program that calls back to Python
-        progress=None if args.compilation_cache else progress,
+        # JAX keeps no program that calls back to Python, neither on the disk nor for the next scan
+        progress=None if args.compilation_cache or args.cohort else progress,
         **physics,
     )
 
@@ -213,9 +223,9 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     for path in (args.config, args.weights):
         if path and not path.is_file():
             raise RefusedInput(f"{path}: no such file; check the path")
-    check_output_volume(args.out, inputs, args.force)
-    sidecar = args.out.with_name(args.out.name[: args.out.name.lower().rindex(".nii")] + ".json")
-    check_output(sidecar, inputs, args.force)
+    # the folders of a cohort are not made for a dry run
+    unmade = args.cohort and args.dry_run
+    sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, args.force)
     if args.compilation_cache and not args.dry_run:
         cache.prepare(args.compilation_cache)
     if args.trace:

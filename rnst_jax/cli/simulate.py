@@ -11,7 +11,7 @@ import numpy as np
 
 from rnst_jax.cli import options
 from rnst_jax.io import guard, nifti, provenance
-from rnst_jax.io.atomic import check_output, write_json
+from rnst_jax.io.atomic import write_json
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.planes import PLANES, Slices, from_slices, to_slices
 
@@ -174,10 +174,7 @@ def _check_files(args: argparse.Namespace, paths: dict[str, pathlib.Path]) -> pa
     if str(args.csf) == "rest" and not len(paths) > 1:
         raise UsageError("--csf rest: there are no other maps; give --grey and --white")
     inputs = tuple(paths.values())
-    nifti.check_output_volume(args.out, inputs, args.force)
-    sidecar = args.out.with_name(args.out.name[: args.out.name.lower().rindex(".nii")] + ".json")
-    check_output(sidecar, inputs, args.force)
-    return sidecar
+    return nifti.check_outputs(args.out, inputs, args.force)
 
 
 def _maps(

@@ -17,7 +17,19 @@ from rnst_jax.io.atomic import check_output, replacing, write_json
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.version import __version__
 
-__all__ = ["Volume", "check_output_volume", "read", "same_grid", "sub_volume", "write", "write_json"]
+__all__ = [
+    "SUFFIXES",
+    "Volume",
+    "check_output_volume",
+    "read",
+    "same_grid",
+    "stem",
+    "sub_volume",
+    "write",
+    "write_json",
+]
+
+SUFFIXES = (".nii", ".nii.gz")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,15 +75,42 @@ def read(path: pathlib.Path, constant: bool = False) -> Volume:
     return Volume(data, np.asarray(image.affine, dtype=np.float64), image.header, path)
 
 
+def stem(path: pathlib.Path) -> str:
+    """A file's name without .nii or .nii.gz.
+
+    Example:
+        >>> stem(pathlib.Path("a.b.nii.gz"))
+        'a.b'
+    """
+    return path.name[: path.name.lower().rindex(".nii")]
+
+
 def check_output_volume(path: pathlib.Path, inputs: tuple[pathlib.Path, ...] = (), force: bool = False) -> None:
     """As `rnst_jax.io.atomic.check_output`, and the name must be one of NIfTI's.
 
     Raises:
         UsageError: the place or the name cannot be used.
     """
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
+    if not path.name.lower().endswith(SUFFIXES):
         raise UsageError(f"{path}: outputs are NIfTI files; give a name that ends in .nii.gz or .nii")
     check_output(path, inputs, force)
+
+
+def sidecar(path: pathlib.Path) -> pathlib.Path:
+    """The .json beside a NIfTI file.
+
+    Example:
+        >>> sidecar(pathlib.Path("out/a.nii.gz")).as_posix()
+        'out/a.json'
+    """
+    return path.with_name(f"{stem(path)}.json")
+
+
+def check_outputs(path: pathlib.Path, inputs: tuple[pathlib.Path, ...] = (), force: bool = False) -> pathlib.Path:
+    """`check_output_volume` for a NIfTI file and `check_output` for its sidecar, which is returned."""
+    check_output_volume(path, inputs, force)
+    check_output(sidecar(path), inputs, force)
+    return sidecar(path)
 
 
 def write(path: pathlib.Path, data: np.ndarray, like: Volume, force: bool = False) -> None:

@@ -1,0 +1,119 @@
+"""``rnst reconstruct`` of many scans: a folder of NIfTI files, or a BIDS dataset."""
+
+import argparse
+import os
+import pathlib
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from rnst_jax.cli import options
+from rnst_jax.io import bids, guard
+from rnst_jax.io.errors import RefusedInput, UsageError
+from rnst_jax.io.nifti import SUFFIXES, stem
+
+
+class Job(NamedTuple):
+    """One scan of a cohort: where it lies, where its result goes, and its mask if there is one."""
+
+    content: pathlib.Path
+    out: pathlib.Path
+    mask: pathlib.Path | None
+
+
+def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]) -> int:
+    """Reconstruct every scan of a folder; a bad one does not stop the others.
+
+    Programs that were compiled for one scan serve the next ones of the same sizes.
+
+    Args:
+        args: of ``rnst reconstruct``, with folders as content and output, and as mask if there is one.
+        one: reconstructs one scan: arguments to exit code and record.
+
+    Returns:
+        0, or 4 where a scan, or slices of one, failed.
+
+    Raises:
+        UsageError: an option that is for one scan, or a place for an output that cannot be used; nothing was done.
+        RefusedInput: the folder holds no scan.
+    """
+    for name in ("trace", "kspace", "kspace_key", "kspace_axes", "kspace_transform", "geometry"):
+        if getattr(args, name):
+            raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for one scan; leave it out for a folder")
+    is_bids = bids.is_dataset(args.content)
+    jobs = list(_dataset(args) if is_bids else _folder(args))
+    if clash := _twice([stem(job.out) for job in jobs]):
+        raise UsageError(f"{clash}: two scans would have this output; rename one")
+    guard.check_file(args.style)
+    for job in jobs:
+        if os.path.lexists(job.out) and not args.force:
+            raise UsageError(f"{job.out}: exists; choose another folder or give --force to replace it")
+    if not args.dry_run:
+        for folder in dict.fromkeys([args.out, *(job.out.parent for job in jobs)]):
+            _make(folder)
+        if is_bids:
+            bids.describe_derivative(args.out, args.content, args.force)
+    done: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    for number, job in enumerate(jobs, 1):
+        options.say(args, f"{number} of {len(jobs)}: {job.content.name}")
+        # a progress bar calls back to Python, and such a program serves one scan only
+        own = vars(args) | {"content": job.content, "out": job.out, "mask": job.mask, "cohort": True}
+        try:
+            code, record = one(argparse.Namespace(**own))
+            done.append(record)
+            if code:
+                failed[job.content.name] = "some slices became non-finite; see its sidecar"
+        except Exception as error:  # whatever is wrong with one scan, the others are to be reconstructed
+            if args.verbose:
+                traceback.print_exc()
+            failed[job.content.name] = " ".join(str(error).split()) or type(error).__name__
+            options.say(args, f"failed: {failed[job.content.name]}")
+    if args.json:
+        options.print_json({"Results": done, "Failed": failed})
+    else:
+        print(f"{len(done)} of {len(jobs)} scans {'checked' if args.dry_run else 'reconstructed'}")
+        for name, reason in failed.items():
+            print(f"  {name}: {reason}")
+    return 4 if failed else 0
+
+
+def _folder(args: argparse.Namespace) -> Iterator[Job]:
+    """The scans that lie in a folder, not in folders of it."""
+    if args.out.exists() and args.out.samefile(args.content):
+        raise UsageError(f"{args.out}: is the folder of the scans; give another one for the results")
+    scans = sorted(p for p in args.content.iterdir() if p.name.lower().endswith(SUFFIXES) and p.name[0] != ".")
+    if not scans:
+        raise RefusedInput(f"{args.content}: no .nii or .nii.gz in this folder; check the path")
+    if args.mask and not args.mask.is_dir():
+        raise UsageError(f"{args.mask}: is no folder; give a folder of masks that are named like the scans")
+    for scan in scans:
+        yield Job(scan, args.out / scan.name, args.mask / scan.name if args.mask else None)
+
+
+def _dataset(args: argparse.Namespace) -> Iterator[Job]:
+    """The anatomical scans of a BIDS dataset, at the same places in the derivative."""
+    if args.mask:
+        raise UsageError(f"{args.mask}: --mask is for a scan or a folder; leave it out for a BIDS dataset")
+    scans = bids.anatomical(args.content)
+    suffixes = sorted({bids.suffix(scan) for scan in scans})
+    if args.suffix:
+        scans = [scan for scan in scans if bids.suffix(scan) == args.suffix]
+    elif len(suffixes) > 1:
+        raise UsageError(f"{args.content}: holds {', '.join(suffixes)}, and a style has one contrast; choose --suffix")
+    if not scans:
+        held = f"it holds {', '.join(suffixes)}" if suffixes else "check the path"
+        raise RefusedInput(f"{args.content}: no {args.suffix or 'anatomical'} scan in this dataset; {held}")
+    for scan in scans:
+        yield Job(scan, args.out / bids.derived(scan.relative_to(args.content)), None)
+
+
+def _twice(names: list[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _make(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made into a folder ({error.strerror}); choose another place") from error
