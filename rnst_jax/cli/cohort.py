@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
         UsageError: an option that is for one scan, or a place for an output that cannot be used; nothing was done.
         RefusedInput: the folder holds no scan.
     """
-    for name in ("trace", "kspace", "kspace_key", "kspace_axes", "kspace_transform", "geometry"):
+    for name in ("trace", "report", "reference", "kspace", "kspace_key", "kspace_axes", "kspace_transform", "geometry"):
         if getattr(args, name):
             raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for one scan; leave it out for a folder")
     is_bids = bids.is_dataset(args.content)

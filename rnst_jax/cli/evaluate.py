@@ -59,6 +59,25 @@ def run(args: argparse.Namespace) -> int:
             f"{args.out}: its {slices.plane} slices are narrower than {_WINDOW} pixels; choose a --plane"
         )
 
+    numbers = [slices.number(position) for position in range(len(images))]
+    for number, mask in zip(numbers, masks, strict=True):
+        if not mask.any():
+            options.say(args, f"warning: no head in slice {number}, left out")
+    rows, mean = scores(slices.stack, images, masks, numbers)
+    if args.json:
+        content = {"Image": args.out.name, "Reference": args.reference.name, "Plane": slices.plane}
+        options.print_json(content | {"Slices": rows, "Mean": mean})
+    else:
+        print("slice", *(f"{name:>12}" for name in mean))
+        for label, row in [*((str(row["slice"]), row) for row in rows), ("mean", mean)]:
+            print(f"{label:>5}", *(f"{row[name]:12.4f}" for name in mean))
+    return 0
+
+
+def scores(
+    truths: np.ndarray, images: np.ndarray, masks: np.ndarray, numbers: list[int]
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """The scores of each slice that shows a head, by slice number, and their means."""
     import jax
 
     from rnst_jax import metrics
@@ -68,26 +87,13 @@ def run(args: argparse.Namespace) -> int:
         return metrics.head_scores(reference, image, mask) | metrics.minmax_scores(reference, image)
 
     rows = []
-    for position, (truth, image, mask) in enumerate(zip(slices.stack, images, masks, strict=True)):
-        if not mask.any():
-            options.say(args, f"warning: no head in slice {slices.number(position)}, left out")
-            continue
-        scores = score(truth, image, mask.astype(np.float32))
-        # jit sorts the keys of a dict; the metrics' own order reads better.
-        rows.append(
-            {"slice": slices.number(position)} | {name: float(scores[name]) for name in _ORDER if name in scores}
-        )
+    for truth, image, mask, number in zip(truths, images, masks, numbers, strict=True):
+        if mask.any():
+            found = score(truth, image, mask.astype(np.float32))
+            # jit sorts the keys of a dict; the metrics' own order reads better.
+            rows.append({"slice": number} | {name: float(found[name]) for name in _ORDER})
     rows.sort(key=lambda row: row["slice"])
-    names = list(rows[0])[1:]
-    mean = {name: float(np.mean([row[name] for row in rows])) for name in names}
-    if args.json:
-        content = {"Image": args.out.name, "Reference": args.reference.name, "Plane": slices.plane}
-        options.print_json(content | {"Slices": rows, "Mean": mean})
-    else:
-        print("slice", *(f"{name:>12}" for name in names))
-        for label, row in [*((str(row["slice"]), row) for row in rows), ("mean", mean)]:
-            print(f"{label:>5}", *(f"{row[name]:12.4f}" for name in names))
-    return 0
+    return rows, {name: float(np.mean([row[name] for row in rows])) for name in _ORDER} if rows else {}
 
 
 _ORDER = ("head_psnr", "head_ssim", "head_hfen", "minmax_psnr", "minmax_ssim")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import cache, cohort, kspace, options, plan
+from rnst_jax.cli import cache, cohort, kspace, options, plan, report
 from rnst_jax.cli.progress import Progress
 from rnst_jax.io import guard, nifti, provenance
 from rnst_jax.io.atomic import check_output, replacing, write_json
@@ -72,6 +72,7 @@ def add_parser(subparsers: Any) -> None:
     add("--trace", type=pathlib.Path, metavar="F.npz", help="also write score, loss and error per iteration")
     cache.add_option(parser)
     kspace.add_options(parser)
+    report.add_options(parser)
     options.add_common(parser)
     parser.set_defaults(run=run, cohort=False)
 
@@ -95,6 +96,7 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     case = measured.case if measured else prepare(args.content, args.style, args.mask, args.plane, args.slices)
     for warning in case.warnings:
         options.say(args, f"warning: {warning}")
+    truth = report.reference(args, case)
 
     # JAX is imported from here on: a refusal must not wait for it.
     import jax
@@ -151,12 +153,15 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     if args.force:
         # An old sidecar must never describe a new image, not even when this is interrupted.
         sidecar.unlink(missing_ok=True)
-    nifti.write(args.out, case.volume(np.where(np.isfinite(images), images, case.y)), case.content, args.force)
+    volume = case.volume(np.where(np.isfinite(images), images, case.y))
+    nifti.write(args.out, volume, case.content, args.force)
     if args.trace:
         with replacing(args.trace, args.force) as stream:
             arrays: dict[str, Any] = {name: np.asarray(values) for name, values in result.trace.items()}
             np.savez(stream, **arrays)
     write_json(sidecar, record, args.force)
+    if args.report:
+        report.write(args, case, volume, truth, result, record)
     if not args.json:
         print(f"{args.out}: {len(case.y)} slices, {record['Evaluations']} evaluations, {run_seconds:.1f} s")
     return 4 if failed else 0, {"Output": str(args.out), "Sidecar": str(sidecar)} | record
@@ -228,6 +233,7 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, args.force)
     if args.compilation_cache and not args.dry_run:
         cache.prepare(args.compilation_cache)
+    report.check(args, inputs)
     if args.trace:
         if args.trace.suffix != ".npz":
             raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")

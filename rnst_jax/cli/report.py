@@ -1,0 +1,119 @@
+"""``rnst reconstruct --report``: the HTML page, and the scores where there is a reference."""
+
+import argparse
+import dataclasses
+import importlib.util
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from rnst_jax.cli import evaluate
+from rnst_jax.io import guard, nifti
+from rnst_jax.io.atomic import check_output
+from rnst_jax.io.errors import RefusedInput, UsageError
+from rnst_jax.io.planes import from_slices, to_slices
+from rnst_jax.io.prepare import Case
+from rnst_jax.mask import head_mask
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add --report and --reference."""
+    group = parser.add_argument_group("report")
+    group.add_argument("--report", type=pathlib.Path, metavar="F.html", help="also write a page to look at, one file")
+    group.add_argument(
+        "--reference",
+        type=pathlib.Path,
+        help="scan on the content's grid that the report compares with; it is read when the result is done",
+    )
+
+
+def check(args: argparse.Namespace, inputs: tuple[pathlib.Path, ...]) -> None:
+    """Refuse what can be refused before any work."""
+    if args.reference and not args.report:
+        raise UsageError(f"{args.reference}: --reference is for the report; give --report F.html, or see rnst evaluate")
+    if not args.report:
+        return
+    if args.report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{args.report}: the report is a page; give a name that ends in .html")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(f"{args.report}: a report needs matplotlib; pip install 'rnst-jax[report]'")
+    if args.reference:
+        guard.check_file(args.reference)
+    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), args.force)
+
+
+def reference(args: argparse.Namespace, case: Case) -> nifti.Volume | None:
+    """The reference at the slices that were asked for, checked before the work; only the report is to see it.
+
+    Raises:
+        RefusedInput: it cannot be read or lies on another grid.
+    """
+    if not args.reference:
+        return None
+    found = nifti.read(args.reference)
+    start, stop = min(case.numbers), max(case.numbers) + 1
+    axis = case.slices.axis
+    if found.data.shape != case.content.data.shape and found.data.shape[axis] >= stop:
+        found = nifti.sub_volume(found, axis, start, stop)
+    if not nifti.same_grid(found, case.content):
+        raise RefusedInput(
+            f"{args.reference}: shape {found.data.shape} or affine differs from the content's "
+            f"{case.content.data.shape}; resample it to the content"
+        )
+    return found
+
+
+def write(
+    args: argparse.Namespace,
+    case: Case,
+    output: np.ndarray,
+    truth: nifti.Volume | None,
+    result: Any,
+    record: dict[str, Any],
+) -> None:
+    """Write the report of a finished reconstruction.
+
+    Args:
+        args: of the command.
+        case: what was reconstructed.
+        output: the written volume, (i, j, k).
+        truth: of `reference`.
+        result: of `rnst_jax.reconstruct`.
+        record: the sidecar's content.
+    """
+    from rnst_jax.denoise import estimate_noise
+    from rnst_jax.report import page
+
+    def axial(data: np.ndarray) -> np.ndarray:
+        return to_slices(dataclasses.replace(case.content, data=data), "axial").stack
+
+    def around(batch: np.ndarray) -> np.ndarray:
+        whole = np.zeros(case.stack.shape, np.float32)
+        whole[case.heads] = batch
+        return axial(from_slices(whole, case.slices))
+
+    rows = []
+    if truth is not None:
+        truths, images = (
+            to_slices(dataclasses.replace(case.content, data=data), case.slices.plane).stack
+            for data in (truth.data, output)
+        )
+        masks = np.stack([head_mask(image) for image in truths])
+        rows, mean = evaluate.scores(truths, images, masks, list(case.numbers))
+        rows = [*rows, {"slice": "mean"} | mean] if rows else []
+    grid = to_slices(case.content, "axial")
+    sigma = np.mean([float(estimate_noise(y, mask)) for y, mask in zip(case.raw, case.mask, strict=True)])
+    pictures = page.Pictures(
+        content=grid.stack,
+        output=axial(output),
+        style=around(case.style * case.style_mask),
+        mask=around(case.mask) > 0,
+        mm=(grid.slice_mm, *grid.zooms),
+        plane=case.slices.plane,
+        sigma=float(sigma),
+        reference=None if truth is None else axial(truth.data),
+    )
+    traces = {name: np.asarray(values) for name, values in result.trace.items()}
+    title = f"{args.out.name}, made from {args.content.name}"
+    page.write(args.report, title, pictures, record, traces, rows, args.force)

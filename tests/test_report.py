@@ -1,0 +1,155 @@
+"""``rnst reconstruct --report``: the page holds what it should, needs nothing else, and works in a browser."""
+
+import base64
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from rnst_jax.cli.main import main
+from rnst_jax.io.planes import to_slices
+from tests.scans import ARGV, SIZE, files, make, refused, save, volume
+
+SHORT = 'preset = "fast"\ndepths = [2]\ndenoiser = "gaussian"\nstyle_taps = ["conv1_1"]\ncontent_taps = ["conv1_1"]\n'
+ARGS = [*ARGV, "--config", "short.toml", "-q", "--report", "page.html"]
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """The current folder with small scans, a reference, and settings that are quick to compile."""
+    monkeypatch.chdir(tmp_path)
+    make()
+    save("reference.nii.gz", volume(0, 0.0)[0].astype(np.float32))
+    pathlib.Path("short.toml").write_text(SHORT)
+    return tmp_path
+
+
+def page():
+    text = pathlib.Path("page.html").read_text()
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert data
+    return text, json.loads(data[1])
+
+
+def picture(data, name):
+    (found,) = [v for v in data["volumes"] if v["name"] == name]
+    return np.frombuffer(base64.b64decode(found["base64"]), np.uint8).reshape(data["shape"])
+
+
+def test_the_page_shows_the_volumes(scans):
+    assert main([*ARGS, "--reference", "reference.nii.gz"]) == 0
+    text, data = page()
+    assert data["shape"] == [3, SIZE, SIZE]
+    assert (data["mm"], data["plane"]) == ([6.0, 2.0, 2.0], "axial")
+    assert [v["name"] for v in data["volumes"]] == ["input", "output", "change", "style", "reference", "error"]
+    from rnst_jax.io import nifti
+
+    written = to_slices(nifti.read(pathlib.Path("out.nii.gz")), "axial").stack
+    inside = written > np.percentile(written, 60)
+    shown = picture(data, "output")
+    assert np.corrcoef(shown[inside].astype(float), written[inside])[0, 1] > 0.999
+    difference = written - to_slices(nifti.read(pathlib.Path("content.nii.gz")), "axial").stack
+    change = picture(data, "change")
+    assert (change[difference > 0] >= 127).all()
+    assert (change[difference < 0] <= 128).all()
+    assert "Scores against the reference" in text
+    assert text.count("<tr>") > 20
+    assert "For research only" in text
+
+
+def test_the_page_needs_nothing_else(scans):
+    assert main(ARGS) == 0
+    text, data = page()
+    assert [v["name"] for v in data["volumes"]] == ["input", "output", "change", "style"]
+    assert "default-src 'none'" in text
+    assert not re.search(r'(src|href)\s*=\s*"(?!#)|url\((?!#)|@import|fetch\(', text)
+    assert str(scans) not in text
+
+
+def test_the_reference_changes_no_byte_of_the_result(scans):
+    assert main([*ARGS, "--reference", "reference.nii.gz"]) == 0
+    with_reference = pathlib.Path("out.nii.gz").read_bytes()
+    assert main([*ARGS, "--force"]) == 0
+    assert pathlib.Path("out.nii.gz").read_bytes() == with_reference
+
+
+def test_some_slices_in_another_plane(scans):
+    content, _ = volume(0, 0.05, count=24)
+    save("tall.nii.gz", content.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1]))
+    save("truth.nii.gz", content.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1]))
+    save("style.nii.gz", volume(1, 0.0, count=24)[0].astype(np.float32), np.diag([2.0, 2.0, 2.0, 1]))
+    argv = ["reconstruct", "tall.nii.gz", *ARGS[2:], "--plane", "coronal", "--slices", "20:23"]
+    assert main([*argv, "--reference", "truth.nii.gz"]) == 0
+    _, data = page()
+    assert (data["shape"], data["plane"]) == ([24, 3, SIZE], "coronal")
+    assert picture(data, "style").any(axis=(0, 2)).all()
+
+
+def test_names_are_no_markup(scans):
+    pathlib.Path("content.nii.gz").rename("<script>alert(1)<script>.nii.gz")
+    assert main(["reconstruct", "<script>alert(1)<script>.nii.gz", *ARGS[2:]]) == 0
+    text, _ = page()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_what_is_refused(scans, capsys):
+    save("small.nii.gz", volume(0, 0.0, count=2)[0].astype(np.float32))
+    report = ARGS.index("--report")
+    refused(capsys, [*ARGS[:report], "--reference", "reference.nii.gz"], 2, "--reference is for the report")
+    refused(capsys, [*ARGS[: report + 1], "page.pdf"], 2, "ends in .html")
+    refused(capsys, [*ARGS, "--reference", "none.nii.gz"], 3, "none.nii.gz")
+    refused(capsys, [*ARGS, "--reference", "small.nii.gz"], 3, "small.nii.gz", "resample it to the content")
+    pathlib.Path("page.html").write_text("mine")
+    refused(capsys, ARGS, 2, "page.html: exists")
+    assert files()["page.html"] == b"mine"
+
+
+CHECK = """
+<script>
+const told = [], canvas = document.getElementById("both");
+const look = () => canvas.width + "x" + canvas.height + ":" + canvas.toDataURL().length + ":" + at.textContent;
+const press = (node, value, event) => { node.value = value; node.dispatchEvent(new Event(event)); told.push(look()); };
+told.push(look());
+press(slice, 0, "input");
+press(wipe, 0, "input");
+press(wipe, 100, "input");
+const coronal = document.querySelector("input[value=coronal]");
+coronal.checked = true;
+press(coronal, "coronal", "change");
+document.body.dataset.told = JSON.stringify([told, document.documentElement.scrollWidth, innerWidth]);
+</script>
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(scans, width):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    assert main([*ARGS, "--reference", "reference.nii.gz"]) == 0
+    pathlib.Path("checked.html").write_text(page()[0].replace("</body>", f"{CHECK}</body>"))
+    run = subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+         f"--window-size={width},900", f"--user-data-dir={scans}/profile", "--virtual-time-budget=5000", "--dump-dom",
+         (scans / "checked.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in run.stderr
+    told = re.search(r'data-told="(.*?)"', run.stdout)
+    assert told, run.stderr[-500:]
+    looks, content, window = json.loads(told[1].replace("&quot;", '"'))
+    first, other_slice, all_output, all_input, coronal = looks
+    assert first.startswith(f"{SIZE}x{SIZE}:")
+    assert first.endswith(":2 of 3")
+    assert other_slice.endswith(":1 of 3")
+    assert all_output != all_input
+    assert coronal.startswith(f"{SIZE}x3:")
+    assert coronal.endswith(f":{SIZE // 2 + 1} of {SIZE}")
+    assert content <= window, "the page is wider than the window"
+    assert nib.load("out.nii.gz").shape == (SIZE, SIZE, 3)
