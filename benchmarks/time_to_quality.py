@@ -88,10 +88,10 @@ def point(stage: str, evaluations: int, spent: float, grey, objective: published
     return {"stage": stage, "evaluations": evaluations, "seconds": round(spent, 3), "loss": round(loss, 2)} | scores
 
 
-def run_ours(pair: common.Pair, preset: str, objective: published.Objective) -> list[dict]:
-    """A preset along the way: runs of growing depth, each with its own time; compilation apart."""
+def run_ours(pair: common.Pair, preset: str, objective: published.Objective, short: bool = False) -> list[dict]:
+    """A preset along the way: runs of growing depth, each with its own time; compilation apart. In short its end."""
     config, points = rnst.presets.get(preset), []
-    for depth in sorted({max(d, 1) for d in (config.depths[0] // 4, config.depths[0] // 2, config.depths[0])}):
+    for depth in [config.depths[0] // share for share in ((1,) if short else (4, 2, 1))]:
         start = time.perf_counter()
         run = compile_ours(pair, dataclasses.replace(config, depths=(depth,)))
         compiled = time.perf_counter() - start
@@ -122,8 +122,9 @@ def compile_ours(pair: common.Pair, config: Config):
     return whole
 
 
-def per_evaluation(pair: common.Pair, device: str, evaluations: int = 20) -> dict[str, float]:
+def per_evaluation(pair: common.Pair, device: str) -> dict[str, float]:
     """Seconds per evaluation of both engines, taking turns; ours on the whole slice and on the box of the head."""
+    evaluations = max(4, 20 * 128**2 // pair.y.size)
     objective, x = published_objective(pair, device)
     extractor, loss = rnst.features.load("vgg16"), StyleLoss()
 
@@ -191,7 +192,7 @@ def main() -> None:
         f"extrapolated, not run: the published schedule of {FULL_SCHEDULE} evaluations would take {full / 60:.0f} min"
     )
     objective, _ = published_objective(pair, args.device)
-    row["ours"] = [p for preset in ("fast", "balanced") for p in run_ours(pair, preset, objective)]
+    row["ours"] = [p for preset in ("fast", "balanced") for p in run_ours(pair, preset, objective, args.short)]
     if not args.short:
         work = args.work / f"{args.subject}_{args.contrast}_{args.slice}_{args.size}_{environment['platform']}"
         denoise = published.bm3d_denoiser(0.1) if args.bm3d else None

@@ -1,5 +1,6 @@
 """Blind estimates of the noise's standard deviation from one image."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -75,6 +76,8 @@ def estimate_sigma_background(x: Image, mask: Array) -> Float[Array, ""]:
     return jnp.sqrt(jnp.sum(jnp.where(air, jnp.square(x), 0)) / jnp.sum(air) / 2)
 
 
+# jitted: step by step its hundred small operations would each be compiled, which takes longer than all of it at once
+@jax.jit
 def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
     """The standard deviation that a denoiser for white noise must be told, in units of x.
 
@@ -111,6 +114,7 @@ def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
     return jnp.where(broken, jnp.nan, sigma)
 
 
+@jax.jit
 def is_interpolated(x: Image, mask: Array) -> Bool[Array, ""]:
     """Whether the noise in the head is correlated, as where a scan was zero-filled to more pixels than were measured.
 
