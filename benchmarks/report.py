@@ -67,9 +67,6 @@ def trajectories(rows: Rows) -> str:
 
 def plot_trajectories(rows: Rows, path: pathlib.Path) -> None:
     """Score and SSIM in the head against evaluations, both algorithms, one column per slice."""
-    rows = [row for row in rows if row.get("published")]
-    if not rows:
-        return
     figure = Figure(figsize=(3.2 * len(rows), 5.2), layout="constrained")
     axes = figure.subplots(2, len(rows), squeeze=False)
     for column, row in enumerate(rows):
@@ -88,8 +85,6 @@ def plot_trajectories(rows: Rows, path: pathlib.Path) -> None:
 def plot_scaling(rows: Rows, path: pathlib.Path) -> None:
     """Relative cost per pixel, slice and device."""
     axes_names = [axis for axis in ("pixels", "slices", "devices") if any(row["axis"] == axis for row in rows)]
-    if not axes_names:
-        return
     figure = Figure(figsize=(3.4 * len(axes_names), 3), layout="constrained")
     for ax, axis in zip(figure.subplots(1, len(axes_names), squeeze=False)[0], axes_names, strict=True):
         chosen = [row for row in rows if row["axis"] == axis]
@@ -114,8 +109,9 @@ def main() -> None:
         parts.append(f"![cost against size]({_link(args, 'scaling.png')})\n")
     if rows := load(args.results, "time_to_quality"):
         parts.append(trajectories(rows))
-        plot_trajectories(rows, args.results / "time_to_quality.png")
-        parts.append(f"![scores against evaluations]({_link(args, 'time_to_quality.png')})\n")
+        if run_to_compare := [row for row in rows if row.get("published")]:
+            plot_trajectories(run_to_compare, args.results / "time_to_quality.png")
+            parts.append(f"![scores against evaluations]({_link(args, 'time_to_quality.png')})\n")
     args.output.write_text("\n".join(parts))
     print("\n".join(parts))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rnst_jax.bench import cases, profile, record, scaling, suite, throughput
+from rnst_jax.cli.benchmark import NAMES
 from rnst_jax.cli.main import main
 from rnst_jax.features.catalogue import find
 
@@ -67,6 +68,7 @@ def test_rows_replace_those_of_the_same_settings(tmp_path):
 
 
 def test_command_line(tmp_path, capsys, monkeypatch):
+    assert tuple(suite.BENCHMARKS) == NAMES
     assert main(["benchmark", "speed"]) == 2
     assert "no benchmark 'speed'; there are: throughput, scaling, profile" in capsys.readouterr().err
     assert main(["benchmark", "--trace", str(tmp_path)]) == 2
