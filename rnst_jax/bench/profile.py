@@ -63,10 +63,7 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
             "matrix_peak": round(peak),
             "share": round(flop / spent / peak, 3),
             "evaluations": 1,
-            "peak_memory_bytes": record.peak_memory_bytes(),
-            "platform": environment["platform"],
-            "device": environment["device"],
-            "environment": environment,
+            **record.taken_on(environment),
         }
 
 

@@ -82,6 +82,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+def taken_on(environment: dict[str, Any]) -> dict[str, Any]:
+    """What ends every row: the peak memory so far, and the machine, of `environment`."""
+    here = {key: environment[key] for key in ("platform", "device")}
+    return {"peak_memory_bytes": peak_memory_bytes(), **here, "environment": environment}
+
+
 def append(path: pathlib.Path, row: dict[str, Any], keys: Sequence[str]) -> None:
     """Put a row into a JSON file of rows, in the place of an older one with the same ``keys``."""
     rows = json.loads(path.read_text())["rows"] if path.is_file() else []

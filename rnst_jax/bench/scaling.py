@@ -66,10 +66,7 @@ def _rows(axis: str, seconds: dict[str, float], units: dict[str, int], preset: s
             "evaluations": api.planned_evaluations(presets.get(preset)),
             "precision": "float32",
             "weights": "vgg16 (ImageNet)",
-            "peak_memory_bytes": record.peak_memory_bytes(),
-            "platform": environment["platform"],
-            "device": environment["device"],
-            "environment": environment,
+            **record.taken_on(environment),
         }
 
 

@@ -68,10 +68,7 @@ def measure(
             "run_seconds": round(run_seconds, 4),
             "slices_per_minute": round(60 * batch / run_seconds, 2),
             "program_bytes": None if memory is None else int(memory.temp_size_in_bytes),
-            "peak_memory_bytes": record.peak_memory_bytes(),
-            "platform": environment["platform"],
-            "device": environment["device"],
-            "environment": environment,
+            **record.taken_on(environment),
         }
 
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--trace is of --dearest; give both")
     if args.output and args.output.exists() and not args.output.is_dir():
         raise UsageError(f"{args.output}: is no folder; give one for the JSON files")
-    from rnst_jax.bench import suite
+    from rnst_jax.bench import record, suite
 
     found: dict[str, Any] = {}
     for name in args.names or NAMES:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         operations = profile.dearest(128 if args.short else 256, trace=args.trace)
         found["dearest"] = [{"operation": n, "seconds": s, "calls": c} for n, s, c in operations]
         if not args.json:
-            print("\ndearest operations\n\n" + suite.record.table(("operation", "seconds", "calls"), operations))
+            print("\ndearest operations\n\n" + record.table(("operation", "seconds", "calls"), operations))
     if args.json:
         options.print_json(found)
     return 0

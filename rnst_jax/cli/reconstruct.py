@@ -172,13 +172,9 @@ def _compile(
 ) -> Any:
     """The compiled reconstruction of a case, on the box of its heads where the config says so."""
     import jax
-    import jax.numpy as jnp
 
     from rnst_jax import api
-    from rnst_jax.denoise import estimate_noise
 
-    # Noise is measured on the scan as it came: the scaling to [0, 1] takes the pedestal of noise in air away.
-    sigma = jax.vmap(estimate_noise)(jnp.asarray(case.raw), jnp.asarray(case.mask))
     crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
     y, physics = kspace.data(measured) if measured else (crop(case.y), {})
     return api.compile(
@@ -191,7 +187,7 @@ def _compile(
         # the outline of a brain that was cut out of its head says nothing of a rim
         rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
         field=None if measured else _field(case, config),
-        sigma=sigma / (case.scaling.hi - case.scaling.lo),
+        sigma=case.noise / (case.scaling.hi - case.scaling.lo),
         chunk=args.chunk,
         key=jax.random.key(args.seed),
         # JAX keeps no program that calls back to Python, neither on the disk nor for the next scan

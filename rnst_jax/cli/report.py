@@ -82,7 +82,6 @@ def write(
         result: of `rnst_jax.reconstruct`.
         record: the sidecar's content.
     """
-    from rnst_jax.denoise import estimate_noise
     from rnst_jax.report import page
 
     def axial(data: np.ndarray) -> np.ndarray:
@@ -103,7 +102,6 @@ def write(
         rows, mean = evaluate.scores(truths, images, masks, list(case.numbers))
         rows = [*rows, {"slice": "mean"} | mean] if rows else []
     grid = to_slices(case.content, "axial")
-    sigma = np.mean([float(estimate_noise(y, mask)) for y, mask in zip(case.raw, case.mask, strict=True)])
     pictures = page.Pictures(
         content=grid.stack,
         output=axial(output),
@@ -111,7 +109,7 @@ def write(
         mask=around(case.mask) > 0,
         mm=(grid.slice_mm, *grid.zooms),
         plane=case.slices.plane,
-        sigma=float(sigma),
+        sigma=float(case.noise.mean()),
         reference=None if truth is None else axial(truth.data),
     )
     traces = {name: np.asarray(values) for name, values in result.trace.items()}

@@ -74,6 +74,19 @@ class Case:
         return bool(np.mean(self.raw[self.mask == 0] == 0) > 0.5)
 
     @property
+    def noise(self) -> Float[np.ndarray, " b"]:
+        """`rnst_jax.denoise.estimate_noise` of each slice of the batch, in the content's units.
+
+        Measured on the scan as it came: the scaling to [0, 1] takes the pedestal of noise in air away.
+        """
+        import jax  # for which a refusal must not wait
+        import jax.numpy as jnp
+
+        from rnst_jax.denoise import estimate_noise
+
+        return np.asarray(jax.vmap(estimate_noise)(jnp.asarray(self.raw), jnp.asarray(self.mask)))
+
+    @property
     def receive_field(self) -> Float[np.ndarray, "b h w"]:
         """`rnst_jax.bias.receive_field` of the whole content scan, at the slices of the batch."""
         from rnst_jax.bias import receive_field  # brings JAX, for which a refusal must not wait

@@ -63,8 +63,8 @@ def comparison(
         axis.imshow(panel.image, cmap="gray", aspect=aspect, **_window(panel.image, mask))
         _name(axis, panel.title, panel.caption)
 
-    truth = _scaled(reference.image, mask)
-    errors = [np.where(mask, np.abs(_scaled(panel.image, mask) - truth), np.nan) for panel in (before, after)]
+    truth = scaled(reference.image, mask)
+    errors = [np.where(mask, np.abs(scaled(panel.image, mask) - truth), np.nan) for panel in (before, after)]
     top = float(np.nanpercentile(np.stack(errors), 99.5))
     for axis, error, panel in zip(axes[1], errors, (before, after), strict=False):
         shown: Any = axis.imshow(error, cmap="magma", vmin=0, vmax=top, aspect=aspect)
@@ -96,6 +96,7 @@ def _name(axis: Any, title: str, caption: str) -> None:
     axis.set_yticks([])
 
 
-def _scaled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def scaled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """From the 0.5 to the 99.5 percentile in the head, as errors are taken; an image or a volume."""
     low, high = np.percentile(image[mask], _WINDOW)
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1)

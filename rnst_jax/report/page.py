@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 
 from rnst_jax.io.atomic import replacing
 from rnst_jax.io.planes import PLANES
+from rnst_jax.report.figures import scaled
 
 _MOST_VOXELS = 8_000_000
 """Of a picture volume; larger ones are shown at every second or third voxel, so that the file stays below 60 MB."""
@@ -108,8 +109,8 @@ def _data(pictures: Pictures) -> dict[str, Any]:
     ]
     ends = {"change": (f"-{most:.3g}", f"{most:.3g}{times}")}
     if pictures.reference is not None:
-        scaled = [_robust(image, pictures.mask) for image in (pictures.output, pictures.reference)]
-        error = (scaled[0] - scaled[1]) * pictures.mask
+        error = scaled(pictures.output, pictures.mask) - scaled(pictures.reference, pictures.mask)
+        error *= pictures.mask
         shown += [
             ("reference", "Reference: used for this page only", _grey(pictures.reference, pictures.mask), "grey"),
             ("error", "Output - reference, each scaled by its percentiles", _diverging(error, 0.5), "diverging"),
@@ -142,11 +143,6 @@ def _grey(volume: Volume3, mask: Bool[np.ndarray, "..."] | None) -> np.ndarray:
 def _diverging(volume: Volume3, most: float) -> np.ndarray:
     """0 to 255 from -most to most."""
     return np.round(127.5 * (1 + np.clip(volume / most, -1, 1))).astype(np.uint8)
-
-
-def _robust(volume: Volume3, mask: np.ndarray) -> Volume3:
-    low, high = np.percentile(volume[mask], (0.5, 99.5))
-    return np.clip((volume - low) / max(high - low, 1e-12), 0, 1)
 
 
 def _histogram(pictures: Pictures) -> str:
