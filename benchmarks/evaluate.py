@@ -81,7 +81,7 @@ def real(
             case = prepare(content, data / style / f"{style}_acq-3T_{style_contrast}.nii.gz")
             registered = nifti.read(data / subject / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
             reference = to_slices(registered, case.slices.plane).stack
-            sigma = case.noise / (case.scaling.hi - case.scaling.lo)
+            sigma = np.asarray(case.noise) / (case.scaling.hi - case.scaling.lo)
             masks = heads(reference)
             name = {"set": "real", "subject": subject, "contrast": contrast, "noise": None, "plane": "axial"}
             groups.append(Group(name, case.y, case.style, case.mask, case.style_mask, sigma, reference, masks))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -74,8 +75,8 @@ class Case:
         return bool(np.mean(self.raw[self.mask == 0] == 0) > 0.5)
 
     @property
-    def noise(self) -> Float[np.ndarray, " b"]:
-        """`rnst_jax.denoise.estimate_noise` of each slice of the batch, in the content's units.
+    def noise(self) -> Any:
+        """`rnst_jax.denoise.estimate_noise` of each slice of the batch, a JAX array (B,) in the content's units.
 
         Measured on the scan as it came: the scaling to [0, 1] takes the pedestal of noise in air away.
         """
@@ -84,7 +85,7 @@ class Case:
 
         from rnst_jax.denoise import estimate_noise
 
-        return np.asarray(jax.vmap(estimate_noise)(jnp.asarray(self.raw), jnp.asarray(self.mask)))
+        return jax.vmap(estimate_noise)(jnp.asarray(self.raw), jnp.asarray(self.mask))
 
     @property
     def receive_field(self) -> Float[np.ndarray, "b h w"]:
