@@ -147,6 +147,40 @@ def compile(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) ->
     return functools.partial(compiled, found.batch, *found.shared)
 
 
+class Parts(NamedTuple):
+    """A compiled reconstruction of a batch that is run part by part.
+
+    Attributes:
+        count: number of parts.
+        run: from the number of a part, from 0, to its result; all have ``chunk`` images, but for the last.
+    """
+
+    count: int
+    run: Callable[[int], Result]
+
+
+def compile_parts(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Parts:
+    """As `compile`, for those who want to keep each ``chunk`` images as soon as they are solved.
+
+    One program serves all parts, and all batches of images of this size: the last part is filled up with copies of its
+    last image, which are dropped again.
+    """
+    found = prepare(y, style, **options)
+    total, size = len(found.batch.sigma), found.sizes["chunk"]
+
+    def part(number: int) -> Any:
+        lanes = np.minimum(np.arange(number * size, (number + 1) * size), total - 1)
+        return jax.tree.map(lambda leaf: leaf[lanes], found.batch)
+
+    compiled = solve_batch.lower(part(0), *found.shared, **found.sizes).compile()
+
+    def run(number: int) -> Result:
+        result = compiled(part(number), *found.shared)
+        return jax.tree.map(lambda leaf: leaf[: total - number * size], result)
+
+    return Parts(-(-total // size), run)
+
+
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
     """Reconstruct a batch of low-field images in the look of high-field style images.
 

@@ -8,7 +8,7 @@ import pytest
 
 import rnst_jax as rnst
 from rnst_jax.bias import receive_field
-from rnst_jax.cli import reconstruct as command
+from rnst_jax.cli import solving as command
 from rnst_jax.io.prepare import prepare
 from rnst_jax.physics import Blur
 from rnst_jax.physics.resample import gaussian_kernel

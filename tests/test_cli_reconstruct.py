@@ -14,7 +14,8 @@ import pytest
 import safetensors.numpy
 
 import rnst_jax
-from rnst_jax.cli import reconstruct as command
+from rnst_jax.api import Parts
+from rnst_jax.cli import settings as command
 from rnst_jax.cli.main import main
 from rnst_jax.io.errors import RefusedInput
 from rnst_jax.types import Result, Status
@@ -38,26 +39,27 @@ class FakeSolver:
     def planned_evaluations(self, config):
         return 10
 
-    def compile(self, y, style, **options):
+    def compile_parts(self, y, style, **options):
         self.called = options | {"y": y, "style": style}
 
-        def run():
-            for _ in range(len(y)):
+        def run(number):
+            lanes = jnp.arange(len(y))[number * options["chunk"] :][: options["chunk"]]
+            for _ in lanes:
                 thread = threading.Thread(target=options["progress"], args=(5, 0.5))
                 thread.start()
                 thread.join()
-            lanes = jnp.arange(len(y))
             bad = jnp.isin(lanes, jnp.array(self.failed, int))
+            part = jnp.asarray(y)[lanes]
             return Result(
-                image=jnp.sqrt(y) if self.values is None else jnp.full_like(y, self.values),
+                image=jnp.sqrt(part) if self.values is None else jnp.full_like(part, self.values),
                 status=jnp.where(bad, int(Status.NONFINITE), int(Status.MAX_STEPS)),
                 steps=lanes * 0 + 2,
                 evaluations=lanes * 0 + 5,
                 score=jnp.where(bad, jnp.nan, 0.25),
-                trace={"score": jnp.ones((len(y), 2))},
+                trace={"score": jnp.ones((len(part), 2))},
             )
 
-        return run
+        return Parts(-(-len(y) // options["chunk"]), run)
 
 
 @pytest.fixture
@@ -65,6 +67,7 @@ def solver(monkeypatch):
     def install(**options):
         fake = FakeSolver(**options)
         settings = {"style_taps": (), "content_taps": (), "masked": False}
+        settings |= {"candidates": 1, "depths": (1,), "optimiser": "adam", "reduce": 1}
         presets = types.SimpleNamespace(
             get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast", **settings),
             for_extractor=lambda config, name: types.SimpleNamespace(**vars(config), extractor=name),
@@ -176,22 +179,23 @@ def test_the_extractor_brings_its_taps_unless_the_file_names_them(tmp_path):
     presets = importlib.import_module("rnst_jax.presets")
     args = argparse.Namespace(config=None, preset="fast", extractor="resnet50")
     expected = presets.for_extractor(presets.get("fast"), "resnet50")
-    assert command._config(args)[0] == expected
+    assert command.config(args)[0] == expected
     assert expected.content_taps == ("layer1",)
     args.config = tmp_path / "c.toml"
     args.config.write_text('preset = "fast"\ncontent_taps = ["layer2"]\n')
-    assert command._config(args)[0] == dataclasses.replace(expected, content_taps=("layer2",))
+    assert command.config(args)[0] == dataclasses.replace(expected, content_taps=("layer2",))
 
 
 def test_only_the_weights_that_the_taps_need_are_loaded(tmp_path):
     config = types.SimpleNamespace(style_taps=("conv1_1",), content_taps=("conv2_1",))
-    extractor, path = command._extractor(argparse.Namespace(extractor="vgg16", weights=None), config)
+    args = argparse.Namespace(extractor="vgg16", weights=None)
+    extractor, path = command.extractor(args, config), command.weights(args)
     assert list(extractor.params) == ["conv1_1", "conv1_2", "conv2_1"]
     tensors = safetensors.numpy.load_file(path)
     cut = {f"features.0.{part}": tensors[f"features.0.{part}"] for part in ("weight", "bias")}
     safetensors.numpy.save_file(cut, tmp_path / "cut.safetensors")
     with pytest.raises(RefusedInput, match=r"cut\.safetensors: these vgg16 weights end at conv1_1, .*; give other"):
-        command._extractor(argparse.Namespace(extractor="vgg16", weights=tmp_path / "cut.safetensors"), config)
+        command.extractor(argparse.Namespace(extractor="vgg16", weights=tmp_path / "cut.safetensors"), config)
 
 
 def test_the_extractors_are_those_of_the_catalogue():

@@ -227,13 +227,16 @@ def test_oblique_content_is_told(tmp_path, content):
 
 
 def test_sidecar_names_files_without_folders(tmp_path, content):
-    record = provenance.sidecar(
+    identity = provenance.identity(
         inputs={"content": content, "style": content},
         weights=content,
         config={"mu": 0.5},
         settings={"Plane": "axial"},
         device="cpu",
         seed=3,
+    )
+    record = provenance.sidecar(
+        identity,
         evaluations=7,
         compile_seconds=1.0,
         run_seconds=2.0,

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
         raise UsageError(f"{clash}: two scans would have this output; rename one")
     guard.check_file(args.style)
     for job in jobs:
-        if os.path.lexists(job.out) and not args.force:
+        if os.path.lexists(job.out) and not (args.force or args.resume):
             raise UsageError(f"{job.out}: exists; choose another folder or give --force to replace it")
     if not args.dry_run:
         for folder in dict.fromkeys([args.out, *(job.out.parent for job in jobs)]):

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from rnst_jax.cli import benchmark, demo, doctor, evaluate, reconstruct, simulate, weights
+from rnst_jax.cli import benchmark, demo, doctor, evaluate, interrupt, reconstruct, simulate, weights
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.version import __version__
 
@@ -44,13 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as done:  # argparse's way to end --help, --version and wrong usage
         return done.code if isinstance(done.code, int) else 2
     try:
-        return args.run(args)
+        with interrupt.terminable():
+            return args.run(args)
     except RefusedInput as error:
         return _fail(f"refused: {error}", 3)
     except UsageError as error:
         return _fail(f"usage: {error}", 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", 130)
     except Exception as error:
         if getattr(args, "verbose", False):
             traceback.print_exc()

@@ -6,13 +6,16 @@ from typing import Any
 from rnst_jax.io.prepare import Case
 
 
-def made(args: argparse.Namespace, case: Case, planned: int, device: str) -> dict[str, Any]:
-    """What will be done, in a line and as data; ``device`` in words."""
+def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: str) -> dict[str, Any]:
+    """What will be done, in a line and as data; ``chunk`` slices at a time, ``device`` in words."""
+    from rnst_jax import api
+
+    planned = api.planned_evaluations(config) * len(case.y)
     height, width = case.y.shape[1:]
     plane = case.slices.plane
     return {
         "summary": f"{len(case.y)} {plane} slices of {height} x {width}, at most {planned} evaluations on {device}",
-        "planned_evaluations": planned,
+        "evaluations": planned,
         "settings": {
             "Preset": args.config.name if args.config else args.preset,
             "Extractor": args.extractor,
@@ -22,7 +25,7 @@ def made(args: argparse.Namespace, case: Case, planned: int, device: str) -> dic
             "PixelMm": list(case.slices.zooms),
             "SliceMm": case.slices.slice_mm,
             "ObliqueDegrees": round(case.slices.oblique, 2),
-            "Chunk": args.chunk or "auto",
+            "Chunk": chunk,
             "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
         },
     }
@@ -34,4 +37,4 @@ def report(args: argparse.Namespace, plan: dict[str, Any]) -> dict[str, Any]:
         print(f"would reconstruct {plan['summary']}, and write {args.out}")
         for name, value in plan["settings"].items():
             print(f"  {name}: {value}")
-    return {"DryRun": True, "PlannedEvaluations": plan["planned_evaluations"]} | plan["settings"]
+    return {"DryRun": True, "PlannedEvaluations": plan["evaluations"]} | plan["settings"]

@@ -40,7 +40,7 @@ def check(args: argparse.Namespace, inputs: tuple[pathlib.Path, ...]) -> None:
         raise UsageError(f"{args.report}: a report needs matplotlib; pip install 'rnst-jax[report]'")
     if args.reference:
         guard.check_file(args.reference)
-    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), args.force)
+    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), args.force or args.resume)
 
 
 def reference(args: argparse.Namespace, case: Case) -> nifti.Volume | None:
@@ -114,4 +114,4 @@ def write(
     )
     traces = {name: np.asarray(values) for name, values in result.trace.items()}
     title = f"{args.out.name}, made from {args.content.name}"
-    page.write(args.report, title, pictures, record, traces, rows, args.force)
+    page.write(args.report, title, pictures, record, traces, rows, args.force or args.resume)

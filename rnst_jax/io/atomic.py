@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
@@ -65,6 +66,14 @@ def replacing(path: pathlib.Path, force: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: pathlib.Path) -> None:
+    """Remove the hidden files that `replacing` left for ``path`` in processes that were killed."""
+    pattern = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(path.name)}")
+    for other in path.parent.iterdir():
+        if pattern.fullmatch(other.name):
+            other.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any], force: bool = False) -> None:

@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def sidecar(
+def identity(
     *,
     inputs: Mapping[str, pathlib.Path],
     weights: pathlib.Path,
@@ -46,13 +46,8 @@ def sidecar(
     settings: Mapping[str, Any],
     device: str,
     seed: int,
-    evaluations: int,
-    compile_seconds: float,
-    run_seconds: float,
-    slices: Sequence[Mapping[str, Any]],
-    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The content of the sidecar JSON, in the manner of BIDS derivatives.
+    """All that decides a reconstruction: a run with the same identity gives the same bytes.
 
     Files are named without their folders: a path can hold a user's or a patient's name.
 
@@ -63,6 +58,33 @@ def sidecar(
         settings: what the command line decided (plane, slices, preset, intensity scaling).
         device: the device in words.
         seed: the seed of the random key.
+
+    Returns:
+        A dict that JSON can hold.
+    """
+    return {
+        "GeneratedBy": [{"Name": "rnst_jax", "Version": __version__, "Device": device, "Packages": versions()}],
+        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
+        "Weights": {"File": weights.name, "SHA256": sha256(weights)},
+        "Seed": seed,
+        "Settings": dict(settings),
+        "Config": dict(config),
+    }
+
+
+def sidecar(
+    identity: Mapping[str, Any],
+    *,
+    evaluations: int,
+    compile_seconds: float,
+    run_seconds: float,
+    slices: Sequence[Mapping[str, Any]],
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The content of the sidecar JSON, in the manner of BIDS derivatives.
+
+    Args:
+        identity: of `identity`.
         evaluations: evaluations of the style loss, over all slices.
         compile_seconds: time to compile.
         run_seconds: time to run.
@@ -77,20 +99,8 @@ def sidecar(
         "transfer (RNST)",
         "SyntheticImage": True,
         "Note": _NOTE,
-        "Sources": [path.name for path in inputs.values()],
-        "GeneratedBy": [
-            {
-                "Name": "rnst_jax",
-                "Version": __version__,
-                "Device": device,
-                "Packages": versions(),
-            }
-        ],
-        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
-        "Weights": {"File": weights.name, "SHA256": sha256(weights)},
-        "Seed": seed,
-        "Settings": dict(settings),
-        "Config": dict(config),
+        "Sources": [file["File"] for file in identity["Inputs"].values()],
+        **identity,
         "Evaluations": evaluations,
         "CompileSeconds": round(compile_seconds, 3),
         "RunSeconds": round(run_seconds, 3),
