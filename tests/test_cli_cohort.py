@@ -74,7 +74,7 @@ def test_json_and_dry_run(scans, capsys):
         (["in", "out", "--trace", "t.npz"], 2, "--trace is for one scan"),
         (["in", "out", "--mask", "mask.nii.gz"], 2, "give a folder of masks"),
         (["in", "out", "--style", "none.nii.gz"], 3, "none.nii.gz"),
-        (["nothing", "out"], 3, "no .nii or .nii.gz in this folder"),
+        (["nothing", "out"], 3, "no .nii or .nii.gz and no DICOM file in this folder"),
         (["twice", "out"], 2, "two scans would have this output"),
         (["content.nii.gz", "out.nii.gz", "--suffix", "T1w"], 2, "--suffix chooses in a BIDS dataset"),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from rnst_jax.cli import options
-from rnst_jax.io import bids, guard
+from rnst_jax.io import bids, volumes
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.nifti import SUFFIXES, stem
 
@@ -19,6 +19,11 @@ class Job(NamedTuple):
     content: pathlib.Path
     out: pathlib.Path
     mask: pathlib.Path | None
+
+
+def is_cohort(folder: pathlib.Path) -> bool:
+    """Whether a folder is a BIDS dataset or holds NIfTI files."""
+    return bids.is_dataset(folder) or bool(_scans(folder))
 
 
 def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]) -> int:
@@ -37,14 +42,24 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
         UsageError: an option that is for one scan, or a place for an output that cannot be used; nothing was done.
         RefusedInput: the folder holds no scan.
     """
-    for name in ("trace", "report", "reference", "kspace", "kspace_key", "kspace_axes", "kspace_transform", "geometry"):
+    for name in (
+        "trace",
+        "report",
+        "reference",
+        "dicom_out",
+        "kspace",
+        "kspace_key",
+        "kspace_axes",
+        "kspace_transform",
+        "geometry",
+    ):
         if getattr(args, name):
             raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for one scan; leave it out for a folder")
     is_bids = bids.is_dataset(args.content)
     jobs = list(_dataset(args) if is_bids else _folder(args))
     if clash := _twice([stem(job.out) for job in jobs]):
         raise UsageError(f"{clash}: two scans would have this output; rename one")
-    guard.check_file(args.style)
+    volumes.check(args.style)
     for job in jobs:
         if os.path.lexists(job.out) and not (args.force or args.resume):
             raise UsageError(f"{job.out}: exists; choose another folder or give --force to replace it")
@@ -82,13 +97,18 @@ def _folder(args: argparse.Namespace) -> Iterator[Job]:
     """The scans that lie in a folder, not in folders of it."""
     if args.out.exists() and args.out.samefile(args.content):
         raise UsageError(f"{args.out}: is the folder of the scans; give another one for the results")
-    scans = sorted(p for p in args.content.iterdir() if p.name.lower().endswith(SUFFIXES) and p.name[0] != ".")
+    scans = _scans(args.content)
     if not scans:
-        raise RefusedInput(f"{args.content}: no .nii or .nii.gz in this folder; check the path")
+        raise RefusedInput(f"{args.content}: no .nii or .nii.gz and no DICOM file in this folder; check the path")
     if args.mask and not args.mask.is_dir():
         raise UsageError(f"{args.mask}: is no folder; give a folder of masks that are named like the scans")
     for scan in scans:
         yield Job(scan, args.out / scan.name, args.mask / scan.name if args.mask else None)
+
+
+def _scans(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The NIfTI files that lie in a folder, hidden ones left out."""
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.name[0] != ".")
 
 
 def _dataset(args: argparse.Namespace) -> Iterator[Job]:

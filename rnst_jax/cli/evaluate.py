@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnst_jax.cli import options
-from rnst_jax.io import guard, nifti
+from rnst_jax.io import nifti, volumes
 from rnst_jax.io.errors import RefusedInput
 from rnst_jax.io.planes import PLANES, to_slices
 from rnst_jax.mask import head_mask
@@ -37,18 +37,18 @@ def run(args: argparse.Namespace) -> int:
     """Score and print; returns 0."""
     paths = [path for path in (args.out, args.reference, args.mask) if path]
     for path in paths:
-        guard.check_file(path)
-    reference = nifti.read(args.reference)
+        volumes.check(path)
+    reference = volumes.read(args.reference)
     for path in paths:
-        if not nifti.same_grid(volume := nifti.read(path, constant=path == args.mask), reference):
+        if not nifti.same_grid(volume := volumes.read(path, constant=path == args.mask), reference):
             raise RefusedInput(
                 f"{path}: shape {volume.data.shape} or affine differs from the reference's {reference.data.shape}; "
                 "resample one to the other's grid"
             )
     slices = to_slices(reference, args.plane)
-    images = to_slices(nifti.read(args.out), slices.plane).stack
+    images = to_slices(volumes.read(args.out), slices.plane).stack
     if args.mask:
-        masks = to_slices(nifti.read(args.mask, constant=True), slices.plane).stack != 0
+        masks = to_slices(volumes.read(args.mask, constant=True), slices.plane).stack != 0
     else:
         masks = np.stack([head_mask(image) for image in slices.stack])
     if not masks.any():

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import cache, cohort, kspace, options, plan, report, resume, settings, solving
-from rnst_jax.io import guard, nifti, provenance
+from rnst_jax.cli import cache, cohort, dicom, kspace, options, plan, report, resume, settings, solving
+from rnst_jax.io import nifti, provenance, volumes
 from rnst_jax.io.atomic import check_output, replacing, write_json
 from rnst_jax.io.checkpoint import Checkpoint
+from rnst_jax.io.dicom import is_dicom
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.planes import PLANES
 from rnst_jax.io.prepare import prepare
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         "all anatomical ones of a BIDS dataset; those that fail do not stop the others.",
     )
     add = parser.add_argument
-    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan, .nii or .nii.gz; its k-space; a folder")
+    add("content", metavar="CONTENT", type=pathlib.Path, help="low-field scan: .nii, .nii.gz, DICOM, k-space; a folder")
     add("out", metavar="OUT", type=pathlib.Path, help="output, .nii or .nii.gz; for a folder, a folder")
     add("--style", type=pathlib.Path, required=True, help="high-field scan of another person, any size and orientation")
     add("--mask", type=pathlib.Path, help="the head on the content's grid, non-zero inside (default: found)")
@@ -60,6 +61,7 @@ def add_parser(subparsers: Any) -> None:
     add("--trace", type=pathlib.Path, metavar="F.npz", help="also write score, loss and error per iteration")
     cache.add_option(parser)
     kspace.add_options(parser)
+    dicom.add_options(parser)
     report.add_options(parser)
     options.add_common(parser)
     parser.set_defaults(run=run, cohort=False)
@@ -67,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct a scan or a folder of them. Returns 0, or 4 where some slices or scans failed."""
-    if args.content.is_dir():
+    if args.content.is_dir() and (cohort.is_cohort(args.content) or not is_dicom(args.content)):
         return cohort.run(args, one)
     if args.suffix:
         raise UsageError(f"{args.content}: --suffix chooses in a BIDS dataset; leave it out for one scan")
@@ -144,6 +146,8 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     if args.trace:
         with replacing(args.trace, force) as stream:
             np.savez(stream, **solved.result.trace)
+    if args.dicom_out:
+        dicom.write(args, volume, case.content, planned["settings"]["Preset"])
     if args.report:
         report.write(args, case, volume, truth, solved.result, record)
     write_json(sidecar, record, force)
@@ -166,7 +170,7 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     kspace.check(args)
     for role, path in _inputs(args).items():
         if role != "content" or not kspace.is_given(args):
-            guard.check_file(path)
+            volumes.check(path)
     for path in (args.config, args.weights):
         if path and not path.is_file():
             raise RefusedInput(f"{path}: no such file; check the path")
@@ -175,6 +179,7 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, args.force or args.resume)
     if args.compilation_cache and not args.dry_run:
         cache.prepare(args.compilation_cache)
+    dicom.check(args)
     report.check(args, inputs)
     if args.trace:
         if args.trace.suffix != ".npz":

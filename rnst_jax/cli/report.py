@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnst_jax.cli import evaluate
-from rnst_jax.io import guard, nifti
+from rnst_jax.io import nifti, volumes
 from rnst_jax.io.atomic import check_output
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.planes import from_slices, to_slices
@@ -39,7 +39,7 @@ def check(args: argparse.Namespace, inputs: tuple[pathlib.Path, ...]) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError(f"{args.report}: a report needs matplotlib; pip install 'rnst-jax[report]'")
     if args.reference:
-        guard.check_file(args.reference)
+        volumes.check(args.reference)
     check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), args.force or args.resume)
 
 
@@ -51,7 +51,7 @@ def reference(args: argparse.Namespace, case: Case) -> nifti.Volume | None:
     """
     if not args.reference:
         return None
-    found = nifti.read(args.reference)
+    found = volumes.read(args.reference)
     start, stop = min(case.numbers), max(case.numbers) + 1
     axis = case.slices.axis
     if found.data.shape != case.content.data.shape and found.data.shape[axis] >= stop:
@@ -113,5 +113,5 @@ def write(
         reference=None if truth is None else axial(truth.data),
     )
     traces = {name: np.asarray(values) for name, values in result.trace.items()}
-    title = f"{args.out.name}, made from {args.content.name}"
+    title = f"{args.out.name}, made from {volumes.label(args.content)}"
     page.write(args.report, title, pictures, record, traces, rows, args.force or args.resume)

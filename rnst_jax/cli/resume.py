@@ -40,7 +40,7 @@ def finished(
     if changed or not args.out.is_file():
         what = f"made with other {', '.join(changed)}" if changed else "there without its image"
         raise RefusedInput(f"{sidecar}: {what}; choose another name or give --force instead of --resume to replace it")
-    for path in (args.report, args.trace):
+    for path in (args.report, args.trace, args.dicom_out):
         if path and not path.exists():
             raise UsageError(f"{path}: {args.out} is finished; give --force instead of --resume to make both")
     kept.remove()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnst_jax.io import nifti
+from rnst_jax.io import nifti, volumes
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
 from rnst_jax.io.nifti import Volume
@@ -138,9 +138,9 @@ def prepare(
         RefusedInput: a file cannot be used.
         UsageError: the range of slices is empty or outside the volume.
     """
-    content = content if isinstance(content, Volume) else nifti.read(content)
+    content = content if isinstance(content, Volume) else volumes.read(content)
     content_path = content.path
-    style_volume = nifti.read(style_path)
+    style_volume = volumes.read(style_path)
     slices = to_slices(content, plane)
     style = to_slices(style_volume, slices.plane)
     for path, cut in ((content_path, slices), (style_path, style)):
@@ -197,7 +197,7 @@ def _masks(slices: Slices) -> Bool[np.ndarray, "n h w"]:
 
 
 def _read_mask(path: pathlib.Path, content: Volume, plane: str) -> Bool[np.ndarray, "n h w"]:
-    volume = nifti.read(path, constant=True)
+    volume = volumes.read(path, constant=True)
     if not nifti.same_grid(volume, content):
         raise RefusedInput(
             f"{path}: shape {volume.data.shape} or affine differs from the content's {content.data.shape}; "
@@ -225,18 +225,19 @@ def _warnings(
     heads: Bool[np.ndarray, " n"],
 ) -> tuple[str, ...]:
     found = []
-    for path, cut in ((content_path, content), (style_path, style)):
+    content_name, style_name = volumes.label(content_path), volumes.label(style_path)
+    for name, cut in ((content_name, content), (style_name, style)):
         if cut.oblique > _OBLIQUE:
             found.append(
-                f"{path.name}: oblique by {cut.oblique:.0f} degrees; slices follow the voxel axes, so '{cut.plane}' "
+                f"{name}: oblique by {cut.oblique:.0f} degrees; slices follow the voxel axes, so '{cut.plane}' "
                 "is only close to that plane"
             )
     if max(style.zooms) > 1.5 * min(content.zooms):
         found.append(
-            f"{style_path.name}: its {style.plane} pixels ({style.zooms[0]:.2g} x {style.zooms[1]:.2g} mm) are coarser "
+            f"{style_name}: its {style.plane} pixels ({style.zooms[0]:.2g} x {style.zooms[1]:.2g} mm) are coarser "
             f"than the content's ({content.zooms[0]:.2g} x {content.zooms[1]:.2g} mm); it can add little detail"
         )
     if not heads.all():
         empty = ", ".join(str(n) for n, head in zip(numbers, heads, strict=True) if not head)
-        found.append(f"{content_path.name}: no head found in slice {empty}; copied as it is (--mask overrides this)")
+        found.append(f"{content_name}: no head found in slice {empty}; copied as it is (--mask overrides this)")
     return tuple(found)

@@ -1,12 +1,12 @@
 """The sidecar beside an output: what made it, from what, with which settings."""
 
-import hashlib
 import importlib.metadata
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnst_jax.io.volumes import label, sha256
 from rnst_jax.version import __version__
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "nibabel")
@@ -14,12 +14,6 @@ _NOTE = (
     "For research use only. The intensities are synthetic: contrast and texture come from the scan of another person. "
     "Not for diagnosis or treatment."
 )
-
-
-def sha256(path: pathlib.Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -64,7 +58,7 @@ def identity(
     """
     return {
         "GeneratedBy": [{"Name": "rnst_jax", "Version": __version__, "Device": device, "Packages": versions()}],
-        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
+        "Inputs": {role: {"File": label(path), "SHA256": sha256(path)} for role, path in inputs.items()},
         "Weights": {"File": weights.name, "SHA256": sha256(weights)},
         "Seed": seed,
         "Settings": dict(settings),
@@ -135,11 +129,11 @@ def simulated(
         "Description": "A scan as another field would show it, simulated from relaxation laws, k-space and noise",
         "SyntheticImage": True,
         "Note": "For research use only. Simulated, not measured. Not for diagnosis or treatment.",
-        "Sources": [path.name for path in inputs.values()],
+        "Sources": [label(path) for path in inputs.values()],
         "GeneratedBy": [
             {"Name": "rnst_jax", "Version": __version__, "Device": device, "Packages": versions()},
         ],
-        "Inputs": {role: {"File": path.name, "SHA256": sha256(path)} for role, path in inputs.items()},
+        "Inputs": {role: {"File": label(path), "SHA256": sha256(path)} for role, path in inputs.items()},
         "Seed": seed,
         "Settings": dict(settings),
         "RunSeconds": round(run_seconds, 3),
