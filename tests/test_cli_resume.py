@@ -190,3 +190,25 @@ def test_killed_at_random_moments(scans, capsys):
         assert pathlib.Path("out.nii.gz").read_bytes() == whole
         left = [path.name for path in pathlib.Path().iterdir() if path.name.startswith(".")]
         assert left == []
+
+
+def test_a_full_disk(scans, capsys, tmp_path_factory):
+    """Nothing is visible under its final name, and with space again the run goes on."""
+    disk = tmp_path_factory.mktemp("disk")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.decode().strip()}")
+    try:
+        argv = [ARGV[0], ARGV[1], f"{disk}/out.nii.gz", *ARGV[3:]]
+        assert main(argv) == 1
+        err = capsys.readouterr().err.splitlines()[-1]
+        assert err.startswith("rnst: error: [Errno 28] No space left on device")
+        assert "--resume" in err
+        assert [path.name for path in disk.iterdir()] in ([], [".out.nii.gz.parts"])
+        subprocess.run(["mount", "-o", "remount,size=10m", disk], check=True)
+        assert main([*argv, "--resume"]) == 0
+        assert sorted(path.name for path in disk.iterdir()) == ["out.json", "out.nii.gz"]
+    finally:
+        subprocess.run(["umount", disk], check=True)

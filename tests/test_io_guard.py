@@ -154,6 +154,22 @@ def test_bomb_is_refused_early(tmp_path, monkeypatch):
     assert sum(blocks) < 4 * 2**20
 
 
+def test_a_bomb_whose_header_promises_what_it_holds_is_refused_unread(tmp_path, monkeypatch):
+    header = nib.Nifti1Header()
+    header.set_data_shape((800, 800, 800))
+    header.set_data_dtype(np.float32)
+    header.set_sform(np.eye(4), 1)
+    header.set_data_offset(352)
+    path = tmp_path / "bomb.nii.gz"
+    # 2 MB as a whole; its start is enough, as it is refused by its size
+    with gzip.open(path, "wb") as stream:
+        stream.write(header.binaryblock + bytes(2**22))
+    assert "as no scan does" in refused(path)
+    # an empty mask of usual size is none, though it shrinks as much
+    save(tmp_path / "mask.nii.gz", np.zeros((128, 128, 64), np.uint8))
+    guard.check_file(tmp_path / "mask.nii.gz")
+
+
 def test_dimensions(tmp_path):
     assert "4-D" in refused(save(tmp_path / "a.nii.gz", np.repeat(DATA[..., None], 3, -1)))
     assert "2-D" in refused(save(tmp_path / "b.nii.gz", DATA[..., 0]))

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ def _describe(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return "out of memory; give a smaller --chunk, or fewer --slices"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{text}; free some and run it again (rnst reconstruct goes on with --resume)"
     return text or type(error).__name__
 
 

@@ -196,11 +196,11 @@ def _frames(header: Any, path: pathlib.Path) -> Iterator[Frame]:
 
 
 def _check_length(header: Any, path: pathlib.Path, pixels: int) -> None:
-    """Refuse uncompressed files that hold less than they promise."""
-    if header.file_meta.TransferSyntaxUID.is_compressed:
-        return
+    """Refuse uncompressed files that hold less than they promise, and compressed ones that hold far too much."""
     expected = pixels * int(header["BitsAllocated"].value) // 8
-    if path.stat().st_size < expected:
+    if header.file_meta.TransferSyntaxUID.is_compressed:
+        guard.check_expansion(path, expected)
+    elif path.stat().st_size < expected:
         raise RefusedInput(f"{path}: truncated, its header promises {expected} bytes of pixels; copy it again")
 
 

@@ -130,12 +130,13 @@ def _common(header: Any, seed: str, description: str, keep_patient: bool) -> Any
         made.get("ScanningSequence", "RM"),
         made.get("SequenceVariant", "NONE"),
     )
-    for name in ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "RepetitionTime"):
+    empty = ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "RepetitionTime")
+    for name in (*empty, "PatientPosition", "Laterality"):
         made.setdefault(name, None)
     made.SeriesInstanceUID = _uid(seed, "series")
     made.SeriesNumber = int(header.get("SeriesNumber", None) or 0) + 1000
     made.SeriesDescription = "RNST synthetic, research use only"
-    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.ImageType = ["DERIVED", "SECONDARY", "OTHER"]  # an MR image must have a third value
     made.DerivationDescription = description
     made.SoftwareVersions = f"rnst_jax {__version__}"
     made.BurnedInAnnotation, made.LossyImageCompression = "NO", header.get("LossyImageCompression", None) or "00"

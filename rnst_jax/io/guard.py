@@ -1,5 +1,6 @@
 """What input is accepted. Everything that a header or a file size can tell is checked before any array is made."""
 
+import contextlib
 import gzip
 import io
 import math
@@ -7,6 +8,7 @@ import os
 import pathlib
 import stat
 import zlib
+from collections.abc import Iterator
 
 import nibabel as nib
 import numpy as np
@@ -23,10 +25,24 @@ _MAX_OFFSET = 2**26
 _SLACK = 4096
 """Bytes allowed after the last voxel: some programs pad."""
 _BLOCK = 2**20
+_LARGE = 2**28
+_EXPANSION = 200
+"""Of a compressed file that becomes larger than `_LARGE` bytes: scans shrink 2- to 10-fold, empty masks 1000-fold."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 NiftiHeader = nib.Nifti1Header  # Nifti2Header derives from it
+
+
+@contextlib.contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Within, nibabel's log says nothing: its own suppressor lets Python's handler of last resort print."""
+    before = imageglobals.logger.disabled
+    imageglobals.logger.disabled = True
+    try:
+        yield
+    finally:
+        imageglobals.logger.disabled = before
 
 
 def check_file(path: pathlib.Path) -> NiftiHeader:
@@ -60,6 +76,8 @@ def check_file(path: pathlib.Path) -> NiftiHeader:
     header = _parse_header(path, start)
     expected = _check_header(path, header)
     check_affine(path, header)
+    if compressed:
+        check_expansion(path, expected)
     found = _length(path, compressed, expected + _SLACK)
     if found < expected:
         raise RefusedInput(
@@ -70,6 +88,23 @@ def check_file(path: pathlib.Path) -> NiftiHeader:
             f"{path}: holds more data than the {expected} bytes that its header promises; export it again"
         )
     return header
+
+
+def check_expansion(path: pathlib.Path, expected: int) -> None:
+    """Refuse a small file that would become a very large array: a decompression bomb.
+
+    Args:
+        path: a file with compressed, or not even stored, contents.
+        expected: bytes of the array by its header.
+
+    Raises:
+        RefusedInput: they are above 256 MiB and above 200 times the file's size.
+    """
+    size = path.stat().st_size
+    if expected > max(_LARGE, _EXPANSION * size):
+        raise RefusedInput(
+            f"{path}: its {size} bytes promise {expected}, as no scan does; if it is one, store it uncompressed"
+        )
 
 
 def check_values(path: pathlib.Path, data: np.ndarray) -> None:
@@ -152,7 +187,7 @@ def _parse_header(path: pathlib.Path, start: bytes) -> NiftiHeader:
         raise RefusedInput(f"{path}: is the header of a .hdr/.img pair; convert it to one .nii file")
     try:
         # nibabel mends small faults and logs that it does; the log would break the promise of one line per refusal.
-        with imageglobals.LoggingOutputSuppressor():
+        with quiet_nibabel():
             return kind.from_fileobj(io.BytesIO(start), check=True)
     except (HeaderDataError, WrapStructError, ValueError) as error:
         raise RefusedInput(f"{path}: its NIfTI header is damaged ({error}); export it again") from error

@@ -175,6 +175,7 @@ def _read_npz(path: pathlib.Path, key: str | None) -> np.ndarray:
                     raise RefusedInput(f"{path}: '{name}' holds {dtype}, not complex numbers; give k-space")
                 check_shape(path, shape)
                 expected = math.prod(shape) * dtype.itemsize
+                guard.check_expansion(path, expected)
                 # one byte more than promised tells a longer file, and reading to the end compares the checksum
                 raw = stream.read(expected + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.io import kspace
+from rnst_jax.io import guard, kspace, vlen_hdf5
 from rnst_jax.io.errors import RefusedInput
 
 Zooms = tuple[float, float, float] | None
@@ -60,9 +60,10 @@ def _is_inside(group: Any, name: str) -> bool:
 
 
 def _plain(path: pathlib.Path, dataset: Any) -> Any:
-    """Refuse data that lie in other files."""
+    """Refuse data that lie in other files, or claim more of this one than it holds."""
     if dataset.external or dataset.is_virtual:
         raise RefusedInput(f"{path}: its data lie in other files; copy them into one")
+    vlen_hdf5.check(path, dataset)
     return dataset
 
 
@@ -71,6 +72,7 @@ def _fastmri(path: pathlib.Path, file: Any, dataset: Any) -> Found:
     if dataset.dtype.kind != "c":
         raise RefusedInput(f"{path}: '{dataset.name}' holds {dataset.dtype}, not complex numbers; give k-space")
     kspace.check_shape(path, dataset.shape)
+    guard.check_expansion(path, math.prod(dataset.shape) * dataset.dtype.itemsize)
     array = dataset[()]
     if not _is_inside(file, "ismrmrd_header"):
         return array, None, ()
@@ -97,17 +99,20 @@ def _ismrmrd(path: pathlib.Path, group: Any) -> Found:
     width, lines = int(header["encoded.x"]), int(header["encoded.y"])
     shape = (int(index["slice"][image].max()) + 1, int(heads["active_channels"][image].max()), width, lines)
     kspace.check_shape(path, shape)
+    guard.check_expansion(path, math.prod(shape) * np.dtype(np.complex64).itemsize)
     # the line of zero frequency belongs at lines // 2
     shift = lines // 2 - int(header.get("centre", lines // 2))
+    samples_of = readouts.fields("data")
     total, count = np.zeros(shape, np.complex64), np.zeros((shape[0], lines), np.int32)
     for n in np.flatnonzero(image):
         samples, centre = int(heads["number_of_samples"][n]), int(heads["center_sample"][n])
         start, line, where = width // 2 - centre, int(index["kspace_encode_step_1"][n]) + shift, int(index["slice"][n])
-        values = readouts[int(n)]["data"]
+        values = samples_of[int(n)]
         fits = start >= 0 and start + samples <= width and 0 <= line < lines
         if not fits or values.size != 2 * samples * shape[1]:
             raise RefusedInput(f"{path}: readout {n} does not fit the encoded matrix of {width} x {lines}; check it")
-        total[where, :, start : start + samples, line] += values.view(np.complex64).reshape(shape[1], samples)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused as such
+            total[where, :, start : start + samples, line] += values.view(np.complex64).reshape(shape[1], samples)
         count[where, line] += 1
     # averages
     return _cut_readout(total / np.maximum(count, 1)[:, None, None, :], header)

@@ -9,7 +9,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float
-from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 
 from rnst_jax.io import guard
@@ -62,7 +61,7 @@ def read(path: pathlib.Path, constant: bool = False) -> Volume:
     path = pathlib.Path(path)
     guard.check_file(path)
     try:
-        with imageglobals.LoggingOutputSuppressor(), np.errstate(over="ignore", invalid="ignore"):
+        with guard.quiet_nibabel(), np.errstate(over="ignore", invalid="ignore"):
             image = nib.load(path)
             assert isinstance(image, nib.Nifti1Pair)
             # A float64 too large for float32 becomes infinite, and is refused as such.
