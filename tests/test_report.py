@@ -127,23 +127,28 @@ document.body.dataset.told = JSON.stringify([told, document.documentElement.scro
 """
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser(scans, width):
+def in_browser(text, script, folder, width=1280):
+    """What a script at the end of a page leaves in data-told; there must be no message on the console."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    assert main([*ARGS, "--reference", "reference.nii.gz"]) == 0
-    pathlib.Path("checked.html").write_text(page()[0].replace("</body>", f"{CHECK}</body>"))
+    (folder / "checked.html").write_text(text.replace("</body>", f"{script}</body>"))
     run = subprocess.run(
         [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-         f"--window-size={width},900", f"--user-data-dir={scans}/profile", "--virtual-time-budget=5000", "--dump-dom",
-         (scans / "checked.html").as_uri()],
+         f"--window-size={width},900", f"--user-data-dir={folder}/profile", "--virtual-time-budget=5000", "--dump-dom",
+         (folder / "checked.html").as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in run.stderr
     told = re.search(r'data-told="(.*?)"', run.stdout)
     assert told, run.stderr[-500:]
-    looks, content, window = json.loads(told[1].replace("&quot;", '"'))
+    return json.loads(told[1].replace("&quot;", '"'))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(scans, width):
+    assert main([*ARGS, "--reference", "reference.nii.gz"]) == 0
+    looks, content, window = in_browser(page()[0], CHECK, scans, width)
     first, other_slice, all_output, all_input, coronal = looks
     assert first.startswith(f"{SIZE}x{SIZE}:")
     assert first.endswith(":2 of 3")
@@ -153,3 +158,62 @@ def test_in_a_browser(scans, width):
     assert coronal.endswith(f":{SIZE // 2 + 1} of {SIZE}")
     assert content <= window, "the page is wider than the window"
     assert nib.load("out.nii.gz").shape == (SIZE, SIZE, 3)
+
+
+SORT = """
+<script>
+const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent);
+const told = [names()];
+for (const column of ["scan", "scan", "head_psnr", "head_psnr"]) {
+  const head = heads.find(head => head.textContent === column);
+  head.firstElementChild.focus();
+  head.firstElementChild.click();
+  told.push([...names(), head.getAttribute("aria-sort"), document.activeElement.textContent]);
+}
+const links = [...document.links].map(link => link.getAttribute("href"));
+document.body.dataset.told = JSON.stringify([told, links, document.documentElement.scrollWidth <= innerWidth]);
+</script>
+"""
+
+
+def test_the_index_of_a_folder(scans):
+    for folder in ("in", "truth"):
+        pathlib.Path(folder).mkdir()
+    for n, noise in enumerate((0.2, 0.02)):
+        save(f"in/{n}.nii.gz", volume(0, noise, count=1)[0].astype(np.float32))
+        save(f"truth/{n}.nii.gz", volume(0, 0.0, count=1)[0].astype(np.float32))
+    pathlib.Path("in/<b>bad.nii").write_bytes(b"no")
+    argv = [*ARGS[: ARGS.index("--report")], "--report", "pages", "--reference", "truth"]
+    argv[1:3] = ["in", "out"]
+    assert main(argv) == 4
+    assert sorted(path.name for path in pathlib.Path("pages").iterdir()) == ["0.html", "1.html", "index.html"]
+    text = pathlib.Path("pages/index.html").read_text()
+    assert "<b>" not in text
+    assert "3 scans, 1 of them failed" in text
+    assert "://" not in text
+    told, links, fits = in_browser(text, SORT, scans, 390)
+    assert links == ["0.html", "1.html"]
+    assert fits
+    bad, noisy, clean = "<b>bad.nii", "0.nii.gz", "1.nii.gz"
+    assert set(told[0]) == {bad, noisy, clean}
+    assert told[1] == [bad, noisy, clean, "ascending", "scan"]
+    assert told[2][:3] == told[1][2::-1]
+    assert told[3] == [noisy, clean, bad, "ascending", "head_psnr"]
+    assert told[4] == [clean, noisy, bad, "descending", "head_psnr"]
+    # scans that are done are neither made nor scored wrongly a second time
+    assert main([*argv, "--resume"]) == 4
+    assert re.findall(r"data-value", pathlib.Path("pages/index.html").read_text()) == re.findall(r"data-value", text)
+
+
+def test_reports_of_a_folder_have_their_own_places(scans, capsys):
+    pathlib.Path("in").mkdir()
+    save("in/a.nii", volume(0, 0.1, count=1)[0].astype(np.float32))
+    argv = ["reconstruct", "in", "out", *ARGS[3 : ARGS.index("--report")]]
+    for more, words in (
+        (["--report", "r.html"], "go into a folder"),
+        (["--report", "r", "--reference", "reference.nii.gz"], "is a folder of scans"),
+        (["--reference", "in"], "give --report FOLDER"),
+    ):
+        assert main([*argv, *more]) == 2
+        assert words in capsys.readouterr().err
+    assert not pathlib.Path("out").exists()

@@ -12,6 +12,9 @@ from rnst_jax.io import bids, volumes
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.nifti import SUFFIXES, stem
 
+_FOR_ONE = ("trace", "dicom_out", "kspace", "kspace_key", "kspace_axes", "kspace_transform", "geometry")
+"""Options that are for one scan."""
+
 
 class Job(NamedTuple):
     """One scan of a cohort: where it lies, where its result goes, and its mask if there is one."""
@@ -42,17 +45,7 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
         UsageError: an option that is for one scan, or a place for an output that cannot be used; nothing was done.
         RefusedInput: the folder holds no scan.
     """
-    for name in (
-        "trace",
-        "report",
-        "reference",
-        "dicom_out",
-        "kspace",
-        "kspace_key",
-        "kspace_axes",
-        "kspace_transform",
-        "geometry",
-    ):
+    for name in _FOR_ONE:
         if getattr(args, name):
             raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for one scan; leave it out for a folder")
     is_bids = bids.is_dataset(args.content)
@@ -60,30 +53,41 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
     if clash := _twice([stem(job.out) for job in jobs]):
         raise UsageError(f"{clash}: two scans would have this output; rename one")
     volumes.check(args.style)
-    for job in jobs:
-        if os.path.lexists(job.out) and not (args.force or args.resume):
-            raise UsageError(f"{job.out}: exists; choose another folder or give --force to replace it")
+    _check_reports(args, is_bids)
+    index = args.report / "index.html" if args.report else None
+    places = [job.out for job in jobs] + ([index] if index else [])
+    for path in places:
+        if os.path.lexists(path) and not (args.force or args.resume):
+            raise UsageError(f"{path}: exists; choose another folder or give --force to replace it")
     if not args.dry_run:
         for folder in dict.fromkeys([args.out, *(job.out.parent for job in jobs)]):
             _make(folder)
+        if args.report:
+            _make(args.report)
         if is_bids:
             bids.describe_derivative(args.out, args.content, args.force)
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
+    rows = []
     for number, job in enumerate(jobs, 1):
-        options.say(args, f"{number} of {len(jobs)}: {job.content.name}")
-        # a progress bar calls back to Python, and such a program serves one scan only
-        own = vars(args) | {"content": job.content, "out": job.out, "mask": job.mask, "cohort": True}
+        name = job.content.name
+        options.say(args, f"{number} of {len(jobs)}: {name}")
         try:
-            code, record = one(argparse.Namespace(**own))
+            code, record = one(argparse.Namespace(**vars(args) | _own(args, job)))
             done.append(record)
             if code:
-                failed[job.content.name] = "some slices became non-finite; see its sidecar"
+                failed[name] = "some slices became non-finite; see its sidecar"
+            rows.append(_row(name, job, record, failed.get(name, "")))
         except Exception as error:  # whatever is wrong with one scan, the others are to be reconstructed
             if args.verbose:
                 traceback.print_exc()
-            failed[job.content.name] = " ".join(str(error).split()) or type(error).__name__
-            options.say(args, f"failed: {failed[job.content.name]}")
+            failed[name] = " ".join(str(error).split()) or type(error).__name__
+            options.say(args, f"failed: {failed[name]}")
+            rows.append({"scan": name, "status": "failed", "remark": failed[name]})
+    if index and not args.dry_run:
+        from rnst_jax.report import index as page
+
+        page.write(index, f"{args.content.name}: {len(done)} scans", rows, args.force or args.resume)
     if args.json:
         options.print_json({"Results": done, "Failed": failed})
     else:
@@ -91,6 +95,44 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
         for name, reason in failed.items():
             print(f"  {name}: {reason}")
     return 4 if failed else 0
+
+
+def _check_reports(args: argparse.Namespace, is_bids: bool) -> None:
+    """Refuse places of reports and references that are none for a folder of scans."""
+    if args.reference and not args.report:
+        raise UsageError(f"{args.reference}: --reference is for the reports; give --report FOLDER")
+    if args.reference and (is_bids or not args.reference.is_dir()):
+        raise UsageError(f"{args.reference}: --reference is a folder of scans named like those of a folder")
+    if args.report and args.report.suffix.lower() in (".html", ".htm"):
+        raise UsageError(f"{args.report}: the reports of several scans go into a folder; give its name")
+
+
+def _own(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """The options that are a scan's own."""
+    return {
+        "content": job.content,
+        "out": job.out,
+        "mask": job.mask,
+        "report": args.report / f"{stem(job.out)}.html" if args.report else None,
+        "reference": args.reference / job.content.name if args.reference else None,
+        # a progress bar calls back to Python, and such a program serves one scan only
+        "cohort": True,
+    }
+
+
+def _row(name: str, job: Job, record: dict[str, Any], remark: str) -> dict[str, Any]:
+    """A scan's row in the index of reports."""
+    slices = record.get("Slices", [])
+    scores = [entry["Score"] for entry in slices if isinstance(entry, dict) and entry.get("Score") is not None]
+    row = {
+        "scan": name,
+        "status": "partly" if remark else "done",
+        "slices": len(slices),
+        "style loss": sum(scores) / len(scores) if scores else None,
+        "seconds": record.get("RunSeconds"),
+    }
+    remarks = [*([remark] if remark else []), *record.get("Warnings", ())]
+    return row | record.get("Scores", {}) | {"remark": "; ".join(remarks), "report": f"{stem(job.out)}.html"}
 
 
 def _folder(args: argparse.Namespace) -> Iterator[Job]:

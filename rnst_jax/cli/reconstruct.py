@@ -111,7 +111,8 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     kept = Checkpoint(args.out, identity)
     if args.resume and (found := resume.finished(args, sidecar, identity, kept)):
         options.say(args, f"{args.out}: is there already, made from the same")
-        return resume.code(found), {"Output": str(args.out), "Sidecar": str(sidecar)} | found
+        _, scores = report.scores(case, nifti.read(args.out).data, truth)
+        return resume.code(found), _told(args, sidecar, found, scores)
     kept.begin(args.resume, args.force)
     if args.compilation_cache:
         cache.use(args.compilation_cache)
@@ -148,13 +149,17 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             np.savez(stream, **solved.result.trace)
     if args.dicom_out:
         dicom.write(args, volume, case.content, planned["settings"]["Preset"])
-    if args.report:
-        report.write(args, case, volume, truth, solved.result, record)
+    scores = report.write(args, case, volume, truth, solved.result, record) if args.report else {}
     write_json(sidecar, record, force)
     kept.remove()
     if not args.json:
         print(f"{args.out}: {len(case.y)} slices, {record['Evaluations']} evaluations, {solved.run_seconds:.1f} s")
-    return 4 if failed else 0, {"Output": str(args.out), "Sidecar": str(sidecar)} | record
+    return 4 if failed else 0, _told(args, sidecar, record, scores)
+
+
+def _told(args: argparse.Namespace, sidecar: pathlib.Path, record: dict[str, Any], scores: Any) -> dict[str, Any]:
+    """What is returned and printed as JSON: places, the sidecar's content, mean scores against a reference."""
+    return {"Output": str(args.out), "Sidecar": str(sidecar)} | record | ({"Scores": scores} if scores else {})
 
 
 def _inputs(args: argparse.Namespace) -> dict[str, pathlib.Path]:

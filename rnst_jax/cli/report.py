@@ -20,11 +20,17 @@ from rnst_jax.mask import head_mask
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --report and --reference."""
     group = parser.add_argument_group("report")
-    group.add_argument("--report", type=pathlib.Path, metavar="F.html", help="also write a page to look at, one file")
+    group.add_argument(
+        "--report",
+        type=pathlib.Path,
+        metavar="F.html",
+        help="also write a page to look at, one file; for a folder of scans a folder, with an index.html",
+    )
     group.add_argument(
         "--reference",
         type=pathlib.Path,
-        help="scan on the content's grid that the report compares with; it is read when the result is done",
+        help="scan on the content's grid that the report compares with, and nothing else sees; for a folder of scans "
+        "a folder of the same names",
     )
 
 
@@ -71,8 +77,8 @@ def write(
     truth: nifti.Volume | None,
     result: Any,
     record: dict[str, Any],
-) -> None:
-    """Write the report of a finished reconstruction.
+) -> dict[str, float]:
+    """Write the report of a finished reconstruction, and return the mean scores if there is a reference.
 
     Args:
         args: of the command.
@@ -92,15 +98,7 @@ def write(
         whole[case.heads] = batch
         return axial(from_slices(whole, case.slices))
 
-    rows = []
-    if truth is not None:
-        truths, images = (
-            to_slices(dataclasses.replace(case.content, data=data), case.slices.plane).stack
-            for data in (truth.data, output)
-        )
-        masks = np.stack([head_mask(image) for image in truths])
-        rows, mean = evaluate.scores(truths, images, masks, list(case.numbers))
-        rows = [*rows, {"slice": "mean"} | mean] if rows else []
+    rows, mean = scores(case, output, truth)
     grid = to_slices(case.content, "axial")
     pictures = page.Pictures(
         content=grid.stack,
@@ -114,4 +112,20 @@ def write(
     )
     traces = {name: np.asarray(values) for name, values in result.trace.items()}
     title = f"{args.out.name}, made from {volumes.label(args.content)}"
+    rows = [*rows, {"slice": "mean"} | mean] if rows else []
     page.write(args.report, title, pictures, record, traces, rows, args.force or args.resume)
+    return mean
+
+
+def scores(
+    case: Case, output: np.ndarray, truth: nifti.Volume | None
+) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """Of `rnst_jax.cli.evaluate.scores`, per slice and their mean; nothing without a reference."""
+    if truth is None:
+        return [], {}
+    truths, images = (
+        to_slices(dataclasses.replace(case.content, data=data), case.slices.plane).stack
+        for data in (truth.data, output)
+    )
+    masks = np.stack([head_mask(image) for image in truths])
+    return evaluate.scores(truths, images, masks, list(case.numbers))

@@ -128,7 +128,8 @@ def check_affine(path: pathlib.Path, header: NiftiHeader) -> None:
     """
     remedy = "set a valid sform or qform (nibabel's set_sform, or export it again)"
     try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # of a signalling NaN
+            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except (ValueError, HeaderDataError) as error:
         raise RefusedInput(f"{path}: its qform is invalid; {remedy}") from error
     if not np.isfinite(affine).all():

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,6 +15,11 @@ from numpy.lib import format as npy
 from rnst_jax.io import guard
 from rnst_jax.io.errors import RefusedInput, UsageError
 
+# numpy's parser of array headers lets out errors of Python's own tokenizer
+_UNSOUND = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError),
+    *(tokenize.TokenError, SyntaxError, MemoryError),
+)
 MAX_COEFFICIENTS = 2**28
 """The most complex numbers accepted, over slices and coils: 2 GiB."""
 SUFFIXES = (".npz", ".h5", ".hdf5", ".mrd")
@@ -178,7 +184,7 @@ def _read_npz(path: pathlib.Path, key: str | None) -> np.ndarray:
                 guard.check_expansion(path, expected)
                 # one byte more than promised tells a longer file, and reading to the end compares the checksum
                 raw = stream.read(expected + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except _UNSOUND as error:
         raise RefusedInput(f"{path}: is no sound .npz archive ({error}); save it again with numpy.savez") from error
     if len(raw) != expected:
         raise RefusedInput(f"{path}: '{name}' does not hold the {expected} bytes that its header says; save it again")
