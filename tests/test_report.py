@@ -1,6 +1,7 @@
 """``rnst reconstruct --report``: the page holds what it should, needs nothing else, and works in a browser."""
 
 import base64
+import html
 import json
 import pathlib
 import re
@@ -142,7 +143,7 @@ def in_browser(text, script, folder, width=1280):
     assert "CONSOLE" not in run.stderr
     told = re.search(r'data-told="(.*?)"', run.stdout)
     assert told, run.stderr[-500:]
-    return json.loads(told[1].replace("&quot;", '"'))
+    return json.loads(html.unescape(told[1]))
 
 
 @pytest.mark.parametrize("width", [1280, 390])
