@@ -169,7 +169,8 @@ for (const column of ["scan", "scan", "head_psnr", "head_psnr"]) {
   const head = heads.find(head => head.textContent === column);
   head.firstElementChild.focus();
   head.firstElementChild.click();
-  told.push([...names(), head.getAttribute("aria-sort"), document.activeElement.textContent]);
+  const values = [...table.tBodies[0].rows].map(row => parseFloat(row.cells[head.cellIndex].dataset.value));
+  told.push([...names(), head.getAttribute("aria-sort"), document.activeElement.textContent, values]);
 }
 const links = [...document.links].map(link => link.getAttribute("href"));
 document.body.dataset.told = JSON.stringify([told, links, document.documentElement.scrollWidth <= innerWidth]);
@@ -197,10 +198,11 @@ def test_the_index_of_a_folder(scans):
     assert fits
     bad, noisy, clean = "<b>bad.nii", "0.nii.gz", "1.nii.gz"
     assert set(told[0]) == {bad, noisy, clean}
-    assert told[1] == [bad, noisy, clean, "ascending", "scan"]
-    assert told[2][:3] == told[1][2::-1]
-    assert told[3] == [noisy, clean, bad, "ascending", "head_psnr"]
-    assert told[4] == [clean, noisy, bad, "descending", "head_psnr"]
+    assert told[1][:5] == [bad, noisy, clean, "ascending", "scan"]
+    assert told[2][:5] == [clean, noisy, bad, "descending", "scan"]
+    assert told[3][2:5] == [bad, "ascending", "head_psnr"]
+    assert told[4][2:5] == [bad, "descending", "head_psnr"]
+    assert told[3][5][0] < told[3][5][1] == told[4][5][0]
     # scans that are done are neither made nor scored wrongly a second time
     assert main([*argv, "--resume"]) == 4
     assert re.findall(r"data-value", pathlib.Path("pages/index.html").read_text()) == re.findall(r"data-value", text)

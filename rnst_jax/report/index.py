@@ -23,7 +23,9 @@ def write(path: pathlib.Path, title: str, rows: Sequence[Mapping[str, Any]], for
     Raises:
         UsageError: the place cannot be used.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row if name != "report"))
+    found = dict.fromkeys(name for row in rows for name in row if name != "report")
+    # texts stand behind the numbers, whichever row comes first
+    names = [name for name in found if name != "remark"] + ["remark"] * ("remark" in found)
     head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in names)
     failed = sum(row.get("status") == "failed" for row in rows)
     template = string.Template(pathlib.Path(__file__).with_name("index.html").read_text(encoding="utf-8"))
