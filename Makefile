@@ -2,6 +2,8 @@
 #   make demo    reconstruct a brain slice offline, into demo_out/
 #   make test    all tests
 #   make lint    style and types
+#   make docs    the documentation, into site/
+#   make release wheel and sdist into dist/, installed and tried in a fresh environment
 #   make clean   remove .venv and everything that was made
 # PYTHON=python3.12 make demo   takes another interpreter; PRESET=fast make demo   a quick look.
 
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs release clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/rnst demo demo_out --preset $(PRESET) --force
@@ -24,8 +26,16 @@ lint: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs: $(VENV)/.dev-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+release: $(VENV)/.dev-installed
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	sh scripts/try_wheel.sh dist/*.whl
+
 clean:
-	rm -rf $(VENV) demo_out dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo_out dist build site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:

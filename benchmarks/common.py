@@ -16,6 +16,7 @@ from rnst_jax.metrics import head_scores, minmax_scores
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "ulf"
 RESULTS = ROOT / "benchmarks" / "results"
+FIGURES = ROOT / "docs" / "figures"
 STYLES = {"sub-01": "sub-03", "sub-02": "sub-03", "sub-03": "sub-02"}
 """Whose 3 T scan is the style of whose 0.055 T scan."""
 

@@ -3,7 +3,7 @@
     python benchmarks/noise_study.py [--input benchmarks/results/evaluate.json]
 
 Prints mean PSNR and SSIM in the head per plane and noise level, and on how many slices a row is below the input;
-writes benchmarks/results/noise_study.png. Nothing is computed anew: run ``python benchmarks/evaluate.py --sets
+writes docs/figures/noise_study.png. Nothing is computed anew: run ``python benchmarks/evaluate.py --sets
 simulated`` first.
 """
 
@@ -86,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     found = simulated(json.loads(args.input.read_text())["cells"])
     print(table(found))
-    figure(found).savefig(args.input.with_name("noise_study.png"), dpi=100)
+    figure(found).savefig(common.FIGURES / "noise_study.png", dpi=100)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
     python benchmarks/report.py [--results benchmarks/results] [--output docs/speed_tables.md]
 
 Reads throughput.json, scaling.json, profile.json and time_to_quality.json, as far as they are there; writes the tables
-and ``time_to_quality.png`` and ``scaling.png`` beside the JSON. Nothing is measured here.
+and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is measured here.
 """
 
 import argparse
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -100,24 +99,22 @@ def main() -> None:
     parser.add_argument("--results", type=pathlib.Path, default=common.RESULTS)
     parser.add_argument("--output", type=pathlib.Path, default=common.ROOT / "docs" / "speed_tables.md")
     args = parser.parse_args()
+    figures = args.output.parent / "figures"
+    figures.mkdir(exist_ok=True)
     parts = ["# Speed\n\nMade by `python benchmarks/report.py` from the JSON in `benchmarks/results`.\n"]
     for name in suite.BENCHMARKS:
         if rows := load(args.results, name):
             parts.append(speed(name, rows))
     if rows := load(args.results, "scaling"):
-        plot_scaling(rows, args.results / "scaling.png")
-        parts.append(f"![cost against size]({_link(args, 'scaling.png')})\n")
+        plot_scaling(rows, figures / "scaling.png")
+        parts.append("![cost against size](figures/scaling.png)\n")
     if rows := load(args.results, "time_to_quality"):
         parts.append(trajectories(rows))
         if run_to_compare := [row for row in rows if row.get("published")]:
-            plot_trajectories(run_to_compare, args.results / "time_to_quality.png")
-            parts.append(f"![scores against evaluations]({_link(args, 'time_to_quality.png')})\n")
+            plot_trajectories(run_to_compare, figures / "time_to_quality.png")
+            parts.append("![scores against evaluations](figures/time_to_quality.png)\n")
     args.output.write_text("\n".join(parts))
     print("\n".join(parts))
-
-
-def _link(args: argparse.Namespace, name: str) -> str:
-    return os.path.relpath(args.results / name, args.output.parent)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ the table compares what a step does and costs, not the best that a method can gi
 denoiser or function, or a pass of the style network forwards and back.
 
 The reference enters the scores only, after the run. Compile and run time are apart; the time of a step is the run's,
-divided by the steps. Writes benchmarks/results/solver_variants.json and .png, and prints a markdown table.
+divided by the steps. Writes benchmarks/results/solver_variants.json and docs/figures/solver_variants.png, and prints a
+markdown table.
 """
 
 import argparse
@@ -218,7 +219,7 @@ def main() -> None:
     content = {"slice": slice_name, "size": args.size, "steps": args.steps, "environment": record.environment()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps({**content, "rows": rows}, indent=1) + "\n")
-    draw(rows, args.output.with_suffix(".png"))
+    draw(rows, common.FIGURES / "solver_variants.png")
     print("\n" + table(rows))
 
 

@@ -52,7 +52,7 @@ def solve(
 def planned_evaluations(config: Config) -> int:
     """Evaluations of the style loss that one image costs at most.
 
-    Example:
+    Examples:
         >>> planned_evaluations(presets.get("upstream"))
         43200
     """
@@ -224,7 +224,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         ValueError: a shape or a setting does not fit, a head cannot be found, there are a field and a forward model, or
             the images of a chunk would take more memory than the device has.
 
-    Example:
+    Examples:
         >>> import dataclasses, numpy as np, rnst_jax as rnst
         >>> rows, cols = np.mgrid[-24:24, -24:24]
         >>> head = (np.hypot(rows, cols) < 18) * (0.6 + 0.2 * np.cos(rows / 3))

@@ -44,7 +44,7 @@ def receive_field(
     Returns:
         float32, above 0; 1 everywhere if no slice has a head with anything in it.
 
-    Example:
+    Examples:
         >>> rows, cols = np.mgrid[-48:48, -48:48]
         >>> head = np.hypot(rows, cols) < 40
         >>> tissue = head * np.where(np.cos(rows / 5) * np.cos(cols / 5) > 0, 1.0, 0.6)

@@ -24,7 +24,7 @@ def correlate(x: Image, weights: Float[Array, "taps"] | np.ndarray, axis: int) -
     Raises:
         ValueError: the number of weights is even.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> correlate(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([1.0, 0.0, 1.0]), 1).tolist()
         [[3.0, 5.0, 6.0]]
@@ -43,7 +43,7 @@ def correlate(x: Image, weights: Float[Array, "taps"] | np.ndarray, axis: int) -
 def gaussian_weights(width: Scalar, radius: int) -> Float[Array, "taps"]:
     """exp(-k^2 / (2 width^2)) for |k| <= radius, normalised to sum 1; width (pixels) may be traced, 0 gives a delta.
 
-    Example:
+    Examples:
         >>> gaussian_weights(0.0, 1).tolist()
         [0.0, 1.0, 0.0]
     """
@@ -65,7 +65,7 @@ def laplacian_of_gaussian(x: Image, sigma: float = 1.5, *, truncate: float = 4.0
 
     Source: Marr and Hildreth, Proc. R. Soc. B 207 (1980).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> bool(laplacian_of_gaussian(jnp.zeros((9, 9)).at[4, 4].set(1.0))[4, 4] < 0)
         True

@@ -15,7 +15,7 @@ LinearMap = Callable[[Any], Any]
 def vdot(a: Any, b: Any) -> Array:
     """The inner product <a, b> = sum conj(a) b over all leaves.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> vdot({"u": jnp.array([1j])}, {"u": jnp.array([2j])}).item()
         (2+0j)
@@ -27,7 +27,7 @@ def vdot(a: Any, b: Any) -> Array:
 def norm(a: Any) -> Array:
     """The Euclidean norm sqrt(<a, a>) over all leaves, real.
 
-    Example:
+    Examples:
         >>> norm([3.0, 4.0]).item()
         5.0
     """
@@ -43,7 +43,7 @@ def adjoint(forward: LinearMap, x_like: Any) -> LinearMap:
         forward: a linear function of one pytree.
         x_like: an example (or ``jax.ShapeDtypeStruct``) of its argument.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> a_h = adjoint(lambda x: 1j * x, jnp.zeros(1, jnp.complex64))
         >>> a_h(jnp.ones(1, jnp.complex64)).tolist()
@@ -77,7 +77,7 @@ def conjugate_gradient(
 
     Source: Hestenes and Stiefel, J. Res. Nat. Bur. Stand. 49 (1952).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> x, steps = conjugate_gradient(lambda v: jnp.array([2.0, 4.0]) * v, jnp.ones(2))
         >>> x.round(5).tolist(), int(steps)
@@ -133,7 +133,7 @@ def _real_coordinates(like: Any) -> tuple[LinearMap, LinearMap]:
 def power_iteration(a: LinearMap, x_like: Array, key: PRNGKey, *, steps: int = 30) -> Float[Array, ""]:
     """The largest eigenvalue of a Hermitian positive semi-definite A, by ``steps`` power iterations.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> a = lambda v: jnp.array([1.0, 3.0]) * v
         >>> round(power_iteration(a, jnp.zeros(2), jax.random.key(0)).item(), 3)

@@ -30,7 +30,7 @@ def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
     Returns:
         The threshold; values above it are the upper class. For a constant array, that constant.
 
-    Example:
+    Examples:
         >>> 1 < otsu_threshold(np.array([0.0, 1.0, 1.0, 9.0, 10.0])) < 9
         True
     """
@@ -64,7 +64,7 @@ def head_mask(image: np.ndarray) -> Bool[np.ndarray, "height width"]:
     Raises:
         ValueError: the array is not 2-D.
 
-    Example:
+    Examples:
         >>> disc = np.hypot(*np.mgrid[-32:32, -32:32]) < 20
         >>> noisy = np.abs(disc + 0.1 * np.random.default_rng(0).normal(size=disc.shape))
         >>> bool((head_mask(noisy) ^ disc).mean() < 0.02), bool(head_mask(np.ones((8, 8))).any())
@@ -118,7 +118,7 @@ def bounding_box(masks: Bool[np.ndarray, "n height width"], margin: int = 8, mul
         multiple: both sides of the box are multiples of this where the slice allows, so that heads of different
             sizes share few compiled programs.
 
-    Example:
+    Examples:
         >>> masks = np.zeros((1, 100, 100), bool)
         >>> masks[0, 40:60, 30:70] = True
         >>> bounding_box(masks)

@@ -19,7 +19,7 @@ def per_image(config: Config, height: int, width: int) -> int:
     height x width x candidates x depths x (6000 / reduce^2 + history), the last for L-BFGS only: 8 bytes per pair of
     curvature and channel.
 
-    Example:
+    Examples:
         >>> from rnst_jax import presets
         >>> per_image(presets.get("balanced"), 256, 256) / 2**20
         93.75
@@ -35,7 +35,7 @@ def available(device: Any = None) -> int | None:
     Args:
         device: by default the one that JAX computes on.
 
-    Example:
+    Examples:
         >>> import jax
         >>> available(jax.devices("cpu")[0]) > 2**20
         True
@@ -64,7 +64,7 @@ def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None
     Raises:
         ValueError: the estimate is above the limit.
 
-    Example:
+    Examples:
         >>> from rnst_jax import presets
         >>> chunk(presets.get("balanced"), (40, 256, 256))
         20

@@ -30,7 +30,7 @@ def psnr(reference: Image, image: Image, *, data_range: Scalar = 1.0, mask: Arra
         data_range: the largest possible difference, in units of the images.
         mask: where to average; everywhere by default.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> round(psnr(jnp.zeros((4, 4)), jnp.full((4, 4), 0.1)).item(), 3)
         20.0
@@ -43,7 +43,7 @@ def nmse(reference: Image, image: Image, *, mask: Array | None = None) -> Float[
 
     The square of scikit-image's ``normalized_root_mse`` with its Euclidean normalisation.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> round(nmse(jnp.full((2, 2), 2.0), jnp.full((2, 2), 1.0)).item(), 3)
         0.25
@@ -72,7 +72,7 @@ def ssim(
     Raises:
         ValueError: an unknown window, or an image smaller than it.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> ramp = jnp.linspace(0, 1, 256).reshape(16, 16)
         >>> round(ssim(ramp, ramp, window="gaussian").item(), 3)
@@ -101,7 +101,7 @@ def ssim_map(reference: Image, image: Image, *, data_range: Scalar = 1.0, window
     Raises:
         ValueError: an unknown window, or an image smaller than it.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> ssim_map(jnp.ones((8, 9)), jnp.ones((8, 9))).shape
         (8, 9)
@@ -148,7 +148,7 @@ def hfen(reference: Image, image: Image, *, sigma: float = 1.5, mask: Array | No
 
     Source: Ravishankar and Bresler, IEEE TMI 30 (2011), section IV.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> ramp = jnp.linspace(0, 1, 256).reshape(16, 16) ** 2
         >>> round(hfen(ramp, 0.5 * ramp).item(), 4)
@@ -173,7 +173,7 @@ def head_scores(reference: Image, image: Image, mask: Array) -> dict[str, Float[
     Returns:
         ``head_psnr`` (dB), ``head_ssim``, ``head_hfen``.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> ramp = jnp.linspace(0, 1, 256).reshape(16, 16)
         >>> scores = head_scores(ramp, 5 * ramp + 1, jnp.ones((16, 16), bool))
@@ -201,7 +201,7 @@ def minmax_scores(reference: Image, image: Image) -> dict[str, Float[Array, ""]]
     Returns:
         ``minmax_psnr`` (dB) and ``minmax_ssim`` (uniform window).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> ramp = jnp.linspace(0, 1, 256).reshape(16, 16)
         >>> sorted(minmax_scores(ramp, 1 - ramp))

@@ -41,7 +41,7 @@ def reconstruct(
     Raises:
         ValueError: as `rnst_jax.reconstruct` does.
 
-    Example:
+    Examples:
         >>> import dataclasses, rnst_jax as rnst
         >>> rows, cols = np.mgrid[-16:16, -16:16]
         >>> head = (np.hypot(rows, cols) < 12) * (0.6 + 0.2 * np.cos(rows / 3))

@@ -74,7 +74,7 @@ class Config:
         crop: the command line works on the bounding box of all heads of a scan.
         reduce: see `rnst_jax.priors.Style`; more than 1 only with an intensity map.
 
-    Example:
+    Examples:
         >>> import dataclasses
         >>> dataclasses.replace(get("balanced"), lam=0.5).lam
         0.5
@@ -175,7 +175,7 @@ _DENOISERS: dict[str, Callable[[], Any]] = {
 def names() -> tuple[str, ...]:
     """The presets' names: ``fast`` and ``balanced`` are for use, ``paper`` and ``upstream`` for parity.
 
-    Example:
+    Examples:
         >>> names()
         ('fast', 'balanced', 'paper', 'upstream')
     """
@@ -211,7 +211,7 @@ def for_extractor(config: Config, name: str) -> Config:
     Raises:
         ValueError: no such extractor.
 
-    Example:
+    Examples:
         >>> for_extractor(get("fast"), "resnet50").style_taps
         ('relu1', 'layer1', 'layer2', 'layer3')
         >>> for_extractor(get("fast"), "vgg16") == get("fast")

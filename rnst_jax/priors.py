@@ -63,7 +63,7 @@ class Function:
         fn: an image, and the parameters if there are any -> an image, in JAX; static.
         parameters: arrays, numbers or pytrees of them; leaves, so that new ones compile nothing.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> prior = Function(lambda x, share: share * x, (0.5,))
         >>> prior.target(jnp.ones((1, 2)), None, 0, None)[0].tolist()

@@ -47,7 +47,7 @@ def check(config: Any) -> None:
     Raises:
         ValueError: names the setting, what it must be and its value.
 
-    Example:
+    Examples:
         >>> from rnst_jax import presets
         >>> check(dataclasses.replace(presets.get("fast"), mu=-1.0))
         Traceback (most recent call last):

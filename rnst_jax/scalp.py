@@ -26,7 +26,7 @@ _DARK, _RISE = 0.7, 1.3
 def grow(mask: Bool[np.ndarray, "h w"], margin: float) -> Bool[np.ndarray, "h w"]:
     """All pixels within a margin of the head, as a share of the square root of its area.
 
-    Example:
+    Examples:
         >>> square = np.zeros((40, 40), bool)
         >>> square[10:30, 10:30] = True
         >>> int(grow(square, 0.05).sum()), int(grow(square, 0.0).sum())  # 20 x 20 pixels and a row on each side
@@ -52,7 +52,7 @@ def rim_weight(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     Returns:
         float32 in [0, 1], 0 outside the head.
 
-    Example:
+    Examples:
         >>> disc = np.hypot(*np.mgrid[-64:64, -64:64]) < 60
         >>> weight = rim_weight(disc)
         >>> bool(weight[64, 6] > 0.95), bool(weight[64, 64] < 0.01)
@@ -75,7 +75,7 @@ def to_high_field(image: Image, rim: Image, rim_gain: Scalar, brain_darkening: S
         rim_gain: r.
         brain_darkening: d, 1 or more.
 
-    Example:
+    Examples:
         >>> rim = jnp.array([[1.0, 0.0, 0.0]])
         >>> to_high_field(jnp.array([[0.5, 0.5, 1.0]]), rim, 1.2, 1.25).tolist()[0][0:3:2]
         [0.6000000238418579, 1.0]
@@ -96,7 +96,7 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
         images: slices, any intensity unit, air near 0.
         masks: the heads in them; slices without one are passed over.
 
-    Example:
+    Examples:
         >>> depth = 60 - np.hypot(*np.mgrid[-64:64, -64:64])[None]
         >>> head, brain = np.where((depth > 4) & (depth < 9), 0.1, 1.0), np.ones_like(depth)
         >>> shows_scalp(head, depth > 0), shows_scalp(brain, depth > 0)
@@ -123,7 +123,7 @@ def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def depth_below(mask: np.ndarray) -> np.ndarray:
     """Distance from the air as a share of the square root of the head's area; 0 outside.
 
-    Example:
+    Examples:
         >>> square = np.ones((4, 4), bool)
         >>> depth_below(square)[0].tolist()  # the air lies just outside of the image
         [0.25, 0.25, 0.25, 0.25]

@@ -25,7 +25,7 @@ Number = Scalar | Schedule
 def at(number: Any, step: Step) -> Any:
     """The value of a setting at a step.
 
-    Example:
+    Examples:
         >>> at(0.5, 7), at(lambda step: 2 * step, 7)
         (0.5, 14)
     """
@@ -41,7 +41,7 @@ class Linear:
         last: the value from step ``steps`` - 1 on.
         steps: how many steps the change takes, more than 1.
 
-    Example:
+    Examples:
         >>> [float(Linear(1.0, 0.0, 3)(n)) for n in range(4)]
         [1.0, 0.5, 0.0, 0.0]
     """
@@ -64,7 +64,7 @@ class Geometric:
         last: the value from step ``steps`` - 1 on, positive.
         steps: how many steps the change takes, more than 1.
 
-    Example:
+    Examples:
         >>> [round(float(Geometric(4.0, 1.0, 3)(n)), 3) for n in range(4)]
         [4.0, 2.0, 1.0, 1.0]
     """
@@ -85,7 +85,7 @@ class Listed:
     Attributes:
         values: one number per step; how many there are is static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> [float(Listed(jnp.array([3.0, 1.0]))(n)) for n in range(3)]
         [3.0, 1.0, 1.0]

@@ -39,7 +39,7 @@ def degrade(
     Returns:
         (H, W), not negative; air is no longer 0 but has the mean noise sqrt(pi / 2).
 
-    Example:
+    Examples:
         >>> import jax
         >>> degrade(jnp.zeros((8, 9)), jax.random.key(0)).shape
         (8, 9)
@@ -53,7 +53,7 @@ def degrade(
 def compress(image: Image, saturation: Scalar) -> Image:
     """c(x) = (1 + s) x / (s + x): monotone, 0 and 1 stay, and the bright tissues come closer to each other.
 
-    Example:
+    Examples:
         >>> compress(jnp.array([0.0, 0.5, 1.0]), 0.5).tolist()
         [0.0, 0.75, 1.0]
     """
@@ -68,7 +68,7 @@ def bias_field(key: PRNGKey, shape: tuple[int, ...], strength: Scalar) -> Float[
         shape: (H, W), static.
         strength: b lies within exp(-strength) and exp(strength).
 
-    Example:
+    Examples:
         >>> import jax
         >>> bool(jnp.all(bias_field(jax.random.key(0), (4, 5), 0.0) == 1))
         True
@@ -91,7 +91,7 @@ def rician(image: Image, key: PRNGKey, noise: Scalar) -> Image:
 
     Source: Gudbjartsson and Patz, Magn. Reson. Med. 34 (1995).
 
-    Example:
+    Examples:
         >>> import jax
         >>> rician(jnp.ones((1, 2)), jax.random.key(0), 0.0).tolist()
         [[1.0, 1.0]]

@@ -60,7 +60,7 @@ def residual_level(
     Returns:
         A `Misfit`; NaN levels if nothing counts.
 
-    Example:
+    Examples:
         >>> x = jnp.linspace(0, 1, 4096).reshape(64, 64)
         >>> y = jnp.sqrt(x) + 0.02 * jax.random.normal(jax.random.key(0), x.shape)
         >>> misfit = residual_level(y, x, 0.02, jnp.ones_like(x))
@@ -93,7 +93,7 @@ def local_misfit(residual: Image, sigma: Scalar, mask: Image, side: int = 5) -> 
         mask: the head; z is 0 outside.
         side: of the window, odd, pixels.
 
-    Example:
+    Examples:
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (32, 32))
         >>> everywhere = jnp.ones_like(noise)
         >>> float(local_misfit(noise, 0.1, everywhere).max()) < 5
@@ -118,7 +118,7 @@ def add_lesion(image: Image, centre: tuple[Scalar, Scalar], radius: Scalar, cont
         radius: R, pixels; the edge is one pixel wide, a partial volume.
         contrast: c, below 0 for a dark lesion.
 
-    Example:
+    Examples:
         >>> float(add_lesion(jnp.zeros((16, 16)), (8, 8), 3, -0.5).min())
         -0.5
     """
@@ -129,7 +129,7 @@ def add_lesion(image: Image, centre: tuple[Scalar, Scalar], radius: Scalar, cont
 def lesion_masks(shape: tuple[int, ...], centre: tuple[Scalar, Scalar], radius: Scalar) -> tuple[Array, Array]:
     """The inside of such a lesion, and a ring of three pixels around it that starts two pixels outside.
 
-    Example:
+    Examples:
         >>> inside, ring = lesion_masks((16, 16), (8, 8), 2)
         >>> int(inside.sum()), bool((inside & ring).any())
         (9, False)
@@ -144,7 +144,7 @@ def lesion_contrast(image: Image, lesion: Image, ring: Image, mask: Image) -> Fl
     The range of the head makes results of different contrast comparable, and a scale or offset does not change it.
     Lesion and ring are those of `lesion_masks`.
 
-    Example:
+    Examples:
         >>> image = add_lesion(jnp.zeros((16, 16)).at[0].set(1), (8, 8), 2, 0.3)
         >>> inside, ring = lesion_masks((16, 16), (8, 8), 2)
         >>> round(float(lesion_contrast(image, inside, ring, jnp.ones((16, 16)))), 2)
@@ -161,7 +161,7 @@ def order_difference(a: Image, b: Image, mask: Image) -> Float[Array, ""]:
     from a style, a *leak*, makes this grow. Where a result depends on depth too (`rnst_jax.scalp`), compare inside the
     rim, ``rim_weight(head) < 0.01``.
 
-    Example:
+    Examples:
         >>> x = jnp.linspace(0, 1, 64).reshape(8, 8)
         >>> round(float(order_difference(x, x**3, jnp.ones_like(x))), 4)
         0.0

@@ -34,7 +34,7 @@ T = TypeVar("T")
 def pytree(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen dataclass and a pytree; fields made with ``jax.tree.static()`` are compiled in.
 
-    Example:
+    Examples:
         >>> import jax
         >>> @pytree
         ... class Step:

@@ -32,7 +32,7 @@ _ELLIPSES = (
 def head(size: int, turn: float = 0.0) -> np.ndarray:
     """A head of ellipses, (size, size) in [0, 1]; ``turn`` (radians) moves what is in it.
 
-    Example:
+    Examples:
         >>> round(float(head(64)[32, 20]), 2), float(head(64)[0, 0])
         (0.85, 0.0)
     """
@@ -49,7 +49,7 @@ def head(size: int, turn: float = 0.0) -> np.ndarray:
 def batch(count: int, size: int, noise: float = 0.05) -> dict[str, Any]:
     """Arguments of `rnst_jax.reconstruct`: low-field heads, one style, masks, on the boxes of the heads.
 
-    Example:
+    Examples:
         >>> {name: array.shape for name, array in batch(2, 64).items()}
         {'y': (2, 64, 64), 'style': (1, 64, 64), 'mask': (2, 64, 64), 'style_mask': (1, 64, 64)}
     """

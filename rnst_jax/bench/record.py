@@ -33,7 +33,7 @@ def median_seconds(function: Callable[[], Any], repeats: int = 3) -> float:
 def interleaved(functions: dict[str, Callable[[], Any]], repeats: int = 7) -> dict[str, float]:
     """Median seconds of each function, after one run each; they take turns, so a busy machine slows all alike.
 
-    Example:
+    Examples:
         >>> sorted(interleaved({"a": lambda: 1, "b": lambda: 2}, repeats=3))
         ['a', 'b']
     """
@@ -62,7 +62,7 @@ def peak_memory_bytes() -> int:
 def environment() -> dict[str, Any]:
     """The machine and the versions that a figure was taken with.
 
-    Example:
+    Examples:
         >>> sorted(environment())[:3]
         ['cores', 'date', 'device']
     """
@@ -99,7 +99,7 @@ def append(path: pathlib.Path, row: dict[str, Any], keys: Sequence[str]) -> None
 def table(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     """A markdown table.
 
-    Example:
+    Examples:
         >>> print(table(["a", "b"], [[1, 0.123456]]))
         | a | b |
         | --- | --- |

@@ -30,7 +30,7 @@ def print_json(content: Any) -> None:
 def finite(content: Any) -> Any:
     """The same nested dicts and lists with NaN and infinite numbers replaced by None.
 
-    Example:
+    Examples:
         >>> finite({"a": [1.0, float("nan")]})
         {'a': [1.0, None]}
     """
@@ -46,7 +46,7 @@ def finite(content: Any) -> Any:
 def slice_range(text: str) -> tuple[int | None, int | None]:
     """A:B, two slice numbers; None where one is left out.
 
-    Example:
+    Examples:
         >>> slice_range("2:")
         (2, None)
     """
@@ -59,7 +59,7 @@ def slice_range(text: str) -> tuple[int | None, int | None]:
 def chunk(text: str) -> int | None:
     """A positive number, or None for "auto".
 
-    Example:
+    Examples:
         >>> chunk("4")
         4
     """

@@ -20,7 +20,7 @@ class Average:
     Raises:
         ValueError: there is not one weight and one factor for each denoiser.
 
-    Example:
+    Examples:
         >>> keep, clear = lambda x, sigma: x, lambda x, sigma: 0 * x
         >>> Average((keep, clear), (3.0, 1.0), (1.0, 1.0))(jnp.ones((1, 2)), 0.1).tolist()
         [[0.75, 0.75]]

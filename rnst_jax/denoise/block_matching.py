@@ -25,7 +25,7 @@ Groups = Float[Array, "members references pixels"]
 def extract(x: Image, side: int) -> Patches:
     """All side x side patches of an image (H, W): (H - side + 1, W - side + 1, side^2), by their upper left corner.
 
-    Example:
+    Examples:
         >>> extract(jnp.arange(6.0).reshape(2, 3), 2)[0, 1].tolist()
         [1.0, 2.0, 4.0, 5.0]
     """
@@ -37,7 +37,7 @@ def extract(x: Image, side: int) -> Patches:
 def overlay(patches: Patches, side: int) -> Image:
     """The sum of all patches, each at its place: the adjoint of `extract`.
 
-    Example:
+    Examples:
         >>> overlay(extract(jnp.ones((3, 3)), 2), 2).tolist()
         [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
     """
@@ -55,7 +55,7 @@ def group_size(shape: tuple[int, ...], search: int, size: int) -> int:
         search: side of the search window.
         size: a power of two.
 
-    Example:
+    Examples:
         >>> group_size((3, 100), 39, 32), group_size((1, 1), 39, 32)
         (32, 1)
     """

@@ -52,7 +52,7 @@ class Bm3d:
 
     Source: Dabov, Foi, Katkovnik and Egiazarian, IEEE TIP 16 (2007), but for the above.
 
-    Example:
+    Examples:
         >>> Bm3d()(jnp.ones((16, 16)), 0.1).round(4).tolist()[0][:2]
         [1.0, 1.0]
     """
@@ -140,7 +140,7 @@ def _transform(patches: Patches, matrix: np.ndarray) -> Patches:
 def dct_matrix(n: int) -> np.ndarray:
     """The orthonormal DCT-II of n points: row k is proportional to cos(pi (2 j + 1) k / (2 n)).
 
-    Example:
+    Examples:
         >>> dct_matrix(2).round(3).tolist()
         [[0.707, 0.707], [0.707, -0.707]]
     """
@@ -153,7 +153,7 @@ def haar(groups: Groups) -> Groups:
 
     Sums and differences, no matrix product, since the latter rounds in another way when it is batched.
 
-    Example:
+    Examples:
         >>> haar(jnp.array([1.0, 1.0, 3.0, 3.0])).round(3).tolist()
         [4.0, -2.0, 0.0, 0.0]
     """
@@ -168,7 +168,7 @@ def haar(groups: Groups) -> Groups:
 def inverse_haar(spectrum: Groups) -> Groups:
     """The inverse of `haar`.
 
-    Example:
+    Examples:
         >>> inverse_haar(jnp.array([4.0, -2.0, 0.0, 0.0])).round(3).astype(int).tolist()
         [1, 1, 3, 3]
     """
@@ -188,7 +188,7 @@ def wavelet_matrix(n: int) -> np.ndarray:
 
     Source: Cohen, Daubechies and Feauveau, Comm. Pure Appl. Math. 45 (1992).
 
-    Example:
+    Examples:
         >>> wavelet_matrix(8).shape
         (8, 8)
     """

@@ -21,7 +21,7 @@ def bm3d_package() -> Host:
 
     Source: Dabov, Foi, Katkovnik and Egiazarian, IEEE TIP 16 (2007).
 
-    Example:
+    Examples:
         >>> denoise = bm3d_package()  # doctest: +SKIP
         >>> denoise(x, 0.05)  # doctest: +SKIP
     """

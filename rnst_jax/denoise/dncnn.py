@@ -107,7 +107,7 @@ def dncnn(variant: str = "conditioned") -> DnCNN:
         ValueError: no such variant.
         WeightsError: the file is missing or damaged.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> dncnn()(jnp.full((8, 8), 0.5), 0.1).round(1).tolist()[0][:2]
         [0.5, 0.5]

@@ -24,7 +24,7 @@ class Gaussian:
 
     Source: for RED's conditions, Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017), section 3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Gaussian()(jnp.ones((4, 4)), 0.1).round(4).tolist()[0]
         [1.0, 1.0, 1.0, 1.0]

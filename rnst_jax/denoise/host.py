@@ -24,7 +24,7 @@ class Host:
     Raises:
         ValueError: on a call, when fn returns another shape (raised within JAX's own error).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Host(lambda x, sigma: x - sigma)(jnp.ones((1, 2)), 0.25).tolist()
         [[0.75, 0.75]]

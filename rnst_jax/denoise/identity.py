@@ -7,7 +7,7 @@ from rnst_jax.types import Image, Scalar, pytree
 class Identity:
     """The denoiser that changes nothing; RED's gradient x - D(x) is zero.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Identity()(jnp.ones((1, 2)), 0.1).tolist()
         [[1.0, 1.0]]

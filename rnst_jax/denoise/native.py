@@ -25,7 +25,7 @@ class AtNativeResolution:
         factor: of the zero-filling, along both axes (static), 1 or more; the image wraps around at its borders.
         apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
 
-    Example:
+    Examples:
         >>> from rnst_jax.denoise.identity import Identity
         >>> AtNativeResolution(Identity())(jnp.array([[1.0, 3.0, 1.0, 3.0]]), 0.1).round(4).tolist()
         [[2.0, 2.0, 2.0, 2.0]]

@@ -28,7 +28,7 @@ class NonLocalMeans:
     Source: Buades, Coll and Morel, Image Processing On Line 1 (2011), for the weights; Darbon et al., ISBI 2008,
     for the loop over shifts.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> NonLocalMeans()(jnp.ones((16, 16)), 0.1).round(4).tolist()[0][:2]
         [1.0, 1.0]

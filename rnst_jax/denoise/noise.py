@@ -32,7 +32,7 @@ def estimate_sigma(x: Image, mask: Array | None = None) -> Float[Array, ""]:
 
     Source: Donoho and Johnstone, Biometrika 81 (1994), section 4.
 
-    Example:
+    Examples:
         >>> import jax
         >>> x = 0.5 + 0.1 * jax.random.normal(jax.random.key(0), (128, 128))
         >>> round(estimate_sigma(x).item(), 2)
@@ -65,7 +65,7 @@ def estimate_sigma_background(x: Image, mask: Array) -> Float[Array, ""]:
 
     Source: Gudbjartsson and Patz, Magn. Reson. Med. 34 (1995).
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 128, 128))
         >>> air = jnp.hypot(noise[0], noise[1])
@@ -100,7 +100,7 @@ def estimate_noise(x: Image, mask: Array) -> Float[Array, ""]:
     Returns:
         sigma; NaN if the head holds NaN, or no estimate is possible.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 64, 64))
         >>> mask = jnp.zeros((64, 64)).at[16:48, 16:48].set(1)
@@ -124,7 +124,7 @@ def is_interpolated(x: Image, mask: Array) -> Bool[Array, ""]:
         x: the image, (H, W).
         mask: 1 in the head.
 
-    Example:
+    Examples:
         >>> import jax
         >>> noise, mask = jax.random.normal(jax.random.key(0), (64, 64)), jnp.ones((128, 128))
         >>> bool(is_interpolated(jax.image.resize(noise, (128, 128), "cubic"), mask))

@@ -21,7 +21,7 @@ class TotalVariation:
     Source: Rudin, Osher and Fatemi, Physica D 60 (1992), for the model; Chambolle, J. Math. Imaging Vis. 20 (2004), for
     the dual; Beck and Teboulle, IEEE TIP 18 (2009), section IV, for the accelerated method.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> TotalVariation(weight=1.25)(jnp.array([[0.0, 0.0], [1.0, 1.0]]), 0.1).tolist()
         [[0.125, 0.125], [0.875, 0.875]]

@@ -35,7 +35,7 @@ class Wavelet:
     Source: Chang, Yu and Vetterli, IEEE TIP 9 (2000), for the threshold; Daubechies, Commun. Pure Appl. Math. 41
     (1988), for the filters; Coifman and Donoho, Translation-invariant de-noising (1995), for the shifts.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Wavelet()(jnp.ones((16, 16)), 0.1).round(4).tolist()[0][:2]
         [1.0, 1.0]
@@ -111,7 +111,7 @@ def daubechies(moments: int) -> np.ndarray:
     |H(w)|^2 = 2 cos^2N(w/2) P(sin^2(w/2)) with P(y) = sum_k binomial(N - 1 + k, k) y^k, k < N; H takes the roots of P
     inside the unit circle.
 
-    Example:
+    Examples:
         >>> daubechies(1).round(4).tolist()
         [0.7071, 0.7071]
     """

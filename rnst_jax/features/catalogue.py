@@ -59,7 +59,7 @@ class Model:
     def url(self) -> str:
         """Where torchvision's file is.
 
-        Example:
+        Examples:
             >>> MODELS["resnet18"].url
             'https://download.pytorch.org/models/resnet18-f37072fd.pth'
         """
@@ -69,7 +69,7 @@ class Model:
     def sha256_prefix(self) -> str:
         """The first digits of the sha256 of torchvision's file.
 
-        Example:
+        Examples:
             >>> MODELS["resnet18"].sha256_prefix
             'f37072fd'
         """
@@ -78,7 +78,7 @@ class Model:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the tensors in a converted file: a weight and a bias for each convolution.
 
-        Example:
+        Examples:
             >>> list(MODELS["resnet18"].shapes().items())[:2]
             [('conv1.weight', (64, 3, 7, 7)), ('conv1.bias', (64,))]
         """
@@ -90,7 +90,7 @@ class Model:
     def state_dict_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the tensors of torchvision's state dict below the classifier, batch norms not folded.
 
-        Example:
+        Examples:
             >>> list(MODELS["resnet18"].state_dict_shapes())[:3]
             ['conv1.weight', 'bn1.weight', 'bn1.bias']
         """
@@ -171,7 +171,7 @@ def find(name: str) -> Model:
     Raises:
         ValueError: there is none; the message lists those that there are.
 
-    Example:
+    Examples:
         >>> find("resnet50").taps["layer1.0"]
         5
     """

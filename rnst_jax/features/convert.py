@@ -119,7 +119,7 @@ def read_source(path: pathlib.Path) -> dict[str, np.ndarray]:
 def prefix(file: str) -> str:
     """The digits that begin a file's sha256 by its name, in torchvision's manner; empty where it has none.
 
-    Example:
+    Examples:
         >>> prefix("vgg16-397923af.pth"), prefix("mine.pth")
         ('397923af', '')
     """

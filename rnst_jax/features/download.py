@@ -101,7 +101,7 @@ def _is_here(host: str) -> bool:
 def label(url: str) -> str:
     """An address without user, password and query, which may be secrets.
 
-    Example:
+    Examples:
         >>> label("https://me:word@example.org/a.pth?token=1")
         'https://example.org/a.pth'
     """

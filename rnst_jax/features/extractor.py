@@ -25,7 +25,7 @@ class Extractor:
         pooling: ``"max"``, as the networks were trained, or ``"average"``.
         dtype: the dtype that images are cast to; None computes in theirs.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> extractor = rnst.features.load("vgg16")
         >>> features = extractor(jnp.zeros((2, 32, 40, 1)), ("conv1_1", "conv2_2"))
@@ -99,7 +99,7 @@ def load(
         ValueError: unknown name, pooling or tap, or a tap above the file's last convolution.
         WeightsError: the file is missing, damaged or of another model.
 
-    Example:
+    Examples:
         >>> list(load("vgg16").params)[-1]
         'conv4_1'
         >>> list(load("vgg16", taps=("relu1_2",)).params)

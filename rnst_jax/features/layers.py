@@ -31,7 +31,7 @@ def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "k k c f"], stride
     dL/dy, with stride - 1 zeros between its pixels, with the kernel turned by 180 degrees, inputs and outputs swapped.
     Left to itself, XLA meets that swap as a layout and, inside a loop on CPU, falls back to a path six times slower.
 
-    Example:
+    Examples:
         >>> convolve(jnp.ones((1, 5, 8, 2)), jnp.ones((3, 3, 2, 4)), 2).shape
         (1, 3, 4, 4)
     """
@@ -151,7 +151,7 @@ def collect(taps: Sequence[str], features: Iterable[tuple[str, Array]]) -> dict[
     Raises:
         ValueError: a tap that ``features`` does not have.
 
-    Example:
+    Examples:
         >>> collect(("b",), zip("abc", range(3)))
         {'b': 1}
     """

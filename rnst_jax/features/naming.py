@@ -44,7 +44,7 @@ def canonical(name: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         WeightsError: another model, tensors missing or left over, wrong shapes or types, values that are not finite,
             negative variances; the message lists what is wrong.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> shapes = MODELS["resnet18"].state_dict_shapes()
         >>> state = {f"module.{tensor}": rng.random(shape, np.float32) for tensor, shape in shapes.items()}

@@ -21,7 +21,7 @@ def placing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
     Its mode is cut by the user's umask, as for any file, whatever the block does to write it.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> with placing(folder / "a.txt") as hidden:

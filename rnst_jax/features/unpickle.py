@@ -74,7 +74,7 @@ def load(stream: BinaryIO, storages: dict[str, Storage] | None = None) -> Any:
     Raises:
         ValueError: the pickle is damaged, or asks for anything else; the message names what it asked for.
 
-    Example:
+    Examples:
         >>> import io, os, pickle
         >>> load(io.BytesIO(pickle.dumps({"epoch": 3})))
         {'epoch': 3}

@@ -60,7 +60,7 @@ def cache_folder() -> pathlib.Path:
 def manifest() -> dict[str, dict]:
     """The entries of the package's ``weights/MANIFEST.json`` by model name.
 
-    Example:
+    Examples:
         >>> manifest()["vgg16"]["file"]
         'vgg16.safetensors'
     """

@@ -30,7 +30,7 @@ def anatomical(folder: pathlib.Path) -> list[pathlib.Path]:
 def suffix(path: pathlib.Path) -> str:
     """The contrast in a file's name.
 
-    Example:
+    Examples:
         >>> suffix(pathlib.Path("sub-01_acq-low_T1w.nii.gz"))
         'T1w'
     """
@@ -40,7 +40,7 @@ def suffix(path: pathlib.Path) -> str:
 def derived(path: pathlib.Path) -> pathlib.Path:
     """The name of a result: ``desc-rnst`` before the suffix.
 
-    Example:
+    Examples:
         >>> derived(pathlib.Path("sub-01/anat/sub-01_T1w.nii.gz")).as_posix()
         'sub-01/anat/sub-01_desc-rnst_T1w.nii.gz'
     """

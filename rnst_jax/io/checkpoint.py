@@ -23,7 +23,7 @@ class Checkpoint:
         output: the file that the parts will become.
         identity: all that decides the result, as JSON can hold it.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     kept = Checkpoint(pathlib.Path(folder, "out.nii.gz"), {"Seed": 1})
@@ -123,7 +123,7 @@ class Checkpoint:
 def differences(found: Any, wanted: Mapping[str, Any]) -> list[str]:
     """The names in ``wanted`` whose value ``found`` does not have, the inner ones after a dot.
 
-    Example:
+    Examples:
         >>> differences({"Seed": 1, "Config": {"mu": 1, "lam": 2}}, {"Seed": 1, "Config": {"mu": 3, "lam": 2}})
         ['Config.mu']
     """

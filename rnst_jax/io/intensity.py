@@ -14,7 +14,7 @@ class Scaling:
         lo: the intensity that becomes 0.
         hi: the intensity that becomes 1.
 
-    Example:
+    Examples:
         >>> Scaling(10.0, 30.0).apply(np.array([0.0, 20.0, 99.0])).tolist()
         [0.0, 0.5, 1.0]
         >>> Scaling(10.0, 30.0).invert(np.array([0.5])).tolist()

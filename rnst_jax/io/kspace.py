@@ -53,7 +53,7 @@ class KSpace:
 def is_kspace(path: pathlib.Path) -> bool:
     """Whether a file's name is one of k-space.
 
-    Example:
+    Examples:
         >>> is_kspace(pathlib.Path("scan.h5")), is_kspace(pathlib.Path("scan.nii.gz"))
         (True, False)
     """
@@ -66,7 +66,7 @@ def parse_axes(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: not i, j and k once each, with at most one c.
 
-    Example:
+    Examples:
         >>> parse_axes("k,c,j-,i")
         ('k', 'c', 'j-', 'i')
     """

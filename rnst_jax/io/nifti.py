@@ -77,7 +77,7 @@ def read(path: pathlib.Path, constant: bool = False) -> Volume:
 def stem(path: pathlib.Path) -> str:
     """A file's name without .nii or .nii.gz.
 
-    Example:
+    Examples:
         >>> stem(pathlib.Path("a.b.nii.gz"))
         'a.b'
     """
@@ -98,7 +98,7 @@ def check_output_volume(path: pathlib.Path, inputs: tuple[pathlib.Path, ...] = (
 def sidecar(path: pathlib.Path) -> pathlib.Path:
     """The .json beside a NIfTI file.
 
-    Example:
+    Examples:
         >>> sidecar(pathlib.Path("out/a.nii.gz")).as_posix()
         'out/a.json'
     """

@@ -61,7 +61,7 @@ class Slices:
 def plane_of(affine: Float[np.ndarray, "4 4"]) -> str:
     """The plane that a scan was taken in: across its thickest voxel axis; axial where there is none (isotropic).
 
-    Example:
+    Examples:
         >>> plane_of(np.diag([1.0, 5.0, 1.0, 1.0])), plane_of(np.eye(4))
         ('coronal', 'axial')
     """

@@ -19,7 +19,7 @@ _NOTE = (
 def versions() -> dict[str, str]:
     """The versions of the packages that shape a result, without importing them.
 
-    Example:
+    Examples:
         >>> sorted(versions())[:3]
         ['flax', 'jax', 'jaxlib']
     """

@@ -40,7 +40,7 @@ def matching_slices(content: Bool[np.ndarray, " n"], style: Bool[np.ndarray, " m
         content: which content slices hold a head.
         style: the same for the style; at least one does.
 
-    Example:
+    Examples:
         >>> matching_slices(np.ones(2, bool), np.array([False, True, True, True, True, False])).tolist()
         [2, 4]
     """

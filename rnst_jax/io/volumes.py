@@ -35,7 +35,7 @@ def read(path: pathlib.Path, constant: bool = False) -> Volume:
 def label(path: pathlib.Path) -> str:
     """What outputs call an input: a file's name without its folders; no name of DICOM, which is often the patient's.
 
-    Example:
+    Examples:
         >>> label(pathlib.Path("ward/a.nii.gz"))
         'a.nii.gz'
     """

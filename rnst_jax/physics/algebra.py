@@ -15,7 +15,7 @@ class Composition(LinearPhysics):
         outer: applied last.
         inner: applied first, a `LinearPhysics`: it tells the shape of x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from rnst_jax.physics import Blur, Decimation
         >>> coarse = Composition(Decimation((1, 2), (1, 4)), Blur(jnp.ones((1, 2)) / 2, (1, 4)))
@@ -48,7 +48,7 @@ class Sum(LinearPhysics):
         parts: the A_k, with equal shapes of x and of y; the first is a `LinearPhysics`.
         weights: w, real, one per part.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from rnst_jax.physics import Blur
         >>> one, shift = Blur(jnp.ones((1, 1)), (1, 2)), Blur(jnp.array([[1.0, 0.0]]), (1, 2))
@@ -85,7 +85,7 @@ class Stack(LinearPhysics):
         parts: the A_k, with equal shapes of x and of y; the first is a `LinearPhysics`.
         weights: w, real, one per part: the inverse standard deviation of its noise, say.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from rnst_jax.physics import Decimation
         >>> parts = (Decimation((1, 2), (1, 4)), Decimation((1, 2), (1, 4)))

@@ -32,7 +32,7 @@ def signals(sequence: Sequence, field: Scalar, tissues: tuple[str, ...] = BRAIN)
     Raises:
         ValueError: no such tissue, or the field or a parameter is out of its range.
 
-    Example:
+    Examples:
         >>> from rnst_jax.physics.signal import SpinEcho
         >>> [round(x, 2) for x in signals(SpinEcho(tr=4.0, te=0.1), 3.0).tolist()]
         [0.3, 0.18, 0.56]
@@ -59,7 +59,7 @@ def tissue_image(maps: Mapping[str, Array], sequence: Sequence, field: Scalar) -
     Raises:
         ValueError: no map, no such tissue, or the field or a parameter is out of its range.
 
-    Example:
+    Examples:
         >>> from rnst_jax.physics.signal import SpinEcho
         >>> image = tissue_image({"white": jnp.array([0.0, 1.0])}, SpinEcho(tr=4.0, te=0.1), 3.0)
         >>> [round(x, 2) for x in image.tolist()]
@@ -75,7 +75,7 @@ def stacked(maps: Mapping[str, Array]) -> tuple[tuple[str, ...], Float[Array, "t
     Raises:
         ValueError: there is none.
 
-    Example:
+    Examples:
         >>> names, fractions = stacked({"grey": jnp.ones((2, 3)), "white": jnp.zeros((2, 3))})
         >>> names, fractions.shape
         (('grey', 'white'), (2, 2, 3))
@@ -98,7 +98,7 @@ def by_maps(image: Array, fractions: Float[Array, "tissues *shape"], before: Arr
         before: S', signals of these tissues.
         after: S.
 
-    Example:
+    Examples:
         >>> grey_and_white = jnp.eye(2)
         >>> y = by_maps(jnp.array([0.6, 0.9]), grey_and_white, jnp.array([0.4, 0.5]), jnp.array([0.8, 0.8]))
         >>> [round(x, 3) for x in y.tolist()]
@@ -125,7 +125,7 @@ def tissue_centres(image: Array, mask: Array | None = None) -> Float[Array, "3"]
 
     Source: Lloyd, IEEE Trans. Inf. Theory 28 (1982).
 
-    Example:
+    Examples:
         >>> [round(x, 2) for x in tissue_centres(jnp.array([0.0, 0.0, 0.2, 0.3, 0.6, 0.9, 1.0])).tolist()]
         [0.25, 0.6, 0.95]
     """
@@ -162,7 +162,7 @@ def by_intensity(image: Array, centres: Float[Array, "3"], before: Array, after:
 
     Source: Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5 (1984).
 
-    Example:
+    Examples:
         >>> x, same = jnp.array([0.0, 0.3, 0.6, 1.0]), jnp.array([1.0, 2.0, 3.0])
         >>> by_intensity(x, jnp.array([0.3, 0.6, 0.9]), same, same).round(4).tolist() == x.round(4).tolist()
         True
@@ -201,7 +201,7 @@ def check_start(before: Array, tissues: tuple[str, ...], *, distinct: bool) -> N
     Raises:
         ValueError: a tissue has next to no signal, or two have the same.
 
-    Example:
+    Examples:
         >>> check_start(jnp.array([0.3, 0.3, 0.9]), BRAIN, distinct=True)
         Traceback (most recent call last):
         ValueError: grey and white are equally bright at from_field with this sequence; give tissue maps

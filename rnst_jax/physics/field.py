@@ -27,7 +27,7 @@ def sequence_of(contrast: str | Sequence) -> Sequence:
     Raises:
         ValueError: no such name.
 
-    Example:
+    Examples:
         >>> sequence_of("T2w").te
         0.1
     """
@@ -74,7 +74,7 @@ def at_field(
             signal or (without maps) two tissues the same. Fields that JAX traces are not checked; outside of the
             range they give NaN.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> brain = jnp.array([[0.3, 0.7, 0.95]])  # CSF, grey, white matter
         >>> [round(x, 2) for x in at_field(brain, field=0.055, centres=brain[0])[0].tolist()]
@@ -133,7 +133,7 @@ def low_field(
     Raises:
         ValueError: a number is out of its range (see `at_field`), eagerly only.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> low_field(jnp.eye(16), jax.random.key(0), contrast="T2w", field=0.3, noise=0.02).shape
         (16, 16)

@@ -19,7 +19,7 @@ def fft2c(x: Array) -> Complex[Array, "..."]:
     Args:
         x: real or complex, (..., H, W); half precision is raised to single.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> fft2c(jnp.ones((2, 4))).real.tolist()
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.8284270763397217, 0.0]]
@@ -31,7 +31,7 @@ def fft2c(x: Array) -> Complex[Array, "..."]:
 def ifft2c(y: Array) -> Complex[Array, "..."]:
     """F^H y, the inverse of `fft2c`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]])
         >>> ifft2c(fft2c(x)).real.round(4).tolist()
@@ -44,7 +44,7 @@ def ifft2c(y: Array) -> Complex[Array, "..."]:
 def mirrored(w: Array) -> Array:
     """w(-f) for an array of centred frequencies f, (..., H, W).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> mirrored(jnp.array([[-2, -1, 0, 1]])).tolist()
         [[-2, 1, 0, -1]]
@@ -67,7 +67,7 @@ class Fourier(LinearPhysics):
         mask: M, (H, W), 1 where a coefficient was measured and 0 elsewhere; other numbers weight it.
         complex_images: whether x is complex; static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> physics = Fourier(jnp.zeros((4, 4)).at[2, 2].set(1.0))   # the mean alone
         >>> y = physics.forward(jnp.ones((4, 4)))

@@ -9,7 +9,7 @@ from rnst_jax.types import Scalar, pytree
 class Identity:
     """The forward model A x = x, for scans that come as reconstructed images.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Identity().prox(jnp.zeros(1), jnp.ones(1), 3.0).item()
         0.75

@@ -17,7 +17,7 @@ Mask = Float[Array, "height width"]
 def uniform(shape: tuple[int, int], acceleration: int | Int[Array, ""], offset: int | Int[Array, ""] = 0) -> Mask:
     """Every ``acceleration``-th column, the first at ``offset``.
 
-    Example:
+    Examples:
         >>> uniform((1, 6), 3, 1).tolist()
         [[0.0, 1.0, 0.0, 0.0, 1.0, 0.0]]
     """
@@ -33,7 +33,7 @@ def equispaced(
 ) -> Mask:
     """Every ``acceleration``-th column, and the ``acs`` columns around the centre for calibration (GRAPPA, SENSE).
 
-    Example:
+    Examples:
         >>> equispaced((1, 8), 4, 2).tolist()
         [[1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]]
     """
@@ -52,7 +52,7 @@ def random(
         acs: columns that are always there; with ``lines=False`` a square of so many rows and columns.
         lines: whole columns; else single coefficients, round(H W / acceleration) of them.
 
-    Example:
+    Examples:
         >>> import jax
         >>> random(jax.random.key(0), (8, 32), 4, acs=4).sum().item() / 8
         8.0
@@ -72,7 +72,7 @@ def variable_density(
 
     Source: Lustig, Donoho and Pauly, Magn. Reson. Med. 58 (2007), for a density by a power of the distance.
 
-    Example:
+    Examples:
         >>> import jax
         >>> mask = variable_density(jax.random.key(0), (1, 64), 4)
         >>> mask.sum().item(), bool(mask[0, 16:48].sum() > 8)
@@ -92,7 +92,7 @@ def gaussian(
 ) -> Mask:
     """As `random`, with a density exp(-r^2 / (2 width^2)): r is 0 at the centre and 1 at the edge of k-space.
 
-    Example:
+    Examples:
         >>> import jax
         >>> gaussian(jax.random.key(0), (16, 16), 4, lines=False).sum().item()
         64.0
@@ -110,7 +110,7 @@ def partial_fourier(shape: tuple[int, int], fraction: Scalar) -> Mask:
         shape: (H, W).
         fraction: above 1/2, at most 1.
 
-    Example:
+    Examples:
         >>> partial_fourier((1, 8), 0.625).tolist()
         [[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
     """

@@ -42,7 +42,7 @@ class Law:
         fields: knots in T, rising.
         seconds: the times there, in s.
 
-    Example:
+    Examples:
         >>> round(float(Law((1.0, 4.0), (0.5, 1.0))(2.0)), 4)
         0.7071
     """
@@ -79,7 +79,7 @@ class Law:
 def power_law(coefficient: float, exponent: float, low: float, high: float) -> Law:
     """T = coefficient B0^exponent (s, B0 in T) from ``low`` to ``high`` T.
 
-    Example:
+    Examples:
         >>> round(float(power_law(0.583, 0.382, 0.2, 7.0)(1.5)), 3)
         0.681
     """
@@ -162,7 +162,7 @@ class Relaxation(NamedTuple):
 def field_range(tissues: tuple[str, ...] = TISSUES) -> tuple[float, float]:
     """The fields (T) at which all laws of these tissues hold.
 
-    Example:
+    Examples:
         >>> field_range(("grey", "white"))
         (0.05, 3.0)
     """
@@ -176,7 +176,7 @@ def check(tissue: str, field: Scalar) -> None:
     Raises:
         ValueError: no such tissue, or a law does not hold at this field (not checked while JAX traces it).
 
-    Example:
+    Examples:
         >>> check("grey", 7.0)
         Traceback (most recent call last):
         ValueError: field must be from 0.05 to 3 T, not 7
@@ -196,7 +196,7 @@ def relaxation(tissue: str, field: Scalar) -> Relaxation:
     Raises:
         ValueError: see `check`. Where JAX traces the field, the times out of range are NaN instead.
 
-    Example:
+    Examples:
         >>> round(float(relaxation("white", 3.0).t1), 3)
         0.887
     """

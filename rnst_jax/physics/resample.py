@@ -12,7 +12,7 @@ from rnst_jax.types import Scalar, pytree
 def gaussian_kernel(width: Scalar, radius: int) -> Float[Array, "size size"]:
     """g[m, n] ~ exp(-(m^2 + n^2) / (2 width^2)), |m|, |n| <= radius, sum 1; the width (pixels) may be traced.
 
-    Example:
+    Examples:
         >>> gaussian_kernel(0.0, 1).tolist()
         [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
@@ -30,7 +30,7 @@ class Blur(LinearPhysics):
         kernel: (h, w), real, its origin at index (h // 2, w // 2); not larger than the image.
         shape: of the images, static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Blur(jnp.ones((1, 3)) / 3, (1, 4)).forward(jnp.array([[3.0, 0.0, 0.0, 0.0]])).round(4).tolist()
         [[1.0, 1.0, 0.0, 1.0]]
@@ -74,7 +74,7 @@ class Decimation(LinearPhysics):
         factors: (a, b), static.
         shape: of the images, static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Decimation((2, 2), (4, 4)).forward(jnp.arange(16.0).reshape(4, 4)).tolist()
         [[0.0, 2.0], [8.0, 10.0]]
@@ -113,7 +113,7 @@ class SliceProfile(LinearPhysics):
         step: distance of the thick slices, in thin ones; static.
         shape: of x, (thin slices, H, W) or any other that has the slices first; static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> SliceProfile(jnp.ones(2) / 2, 2, (4, 1, 1)).forward(jnp.arange(4.0).reshape(4, 1, 1)).ravel().tolist()
         [0.5, 2.5]

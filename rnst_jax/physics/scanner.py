@@ -40,7 +40,7 @@ def snr_ratio(
     Sources: Hoult and Lauterbur, J. Magn. Reson. 34 (1979); Marques, Simonis and Webb, J. Magn. Reson. Imaging 49
     (2019).
 
-    Example:
+    Examples:
         >>> round(float(snr_ratio(0.75, 3.0, voxel=8.0, bandwidth=0.25)), 6)
         2.0
     """
@@ -66,7 +66,7 @@ def k_space_window(n: int, keep: Scalar, taper: Scalar = 0.0) -> Float[Array, "n
     Raises:
         ValueError: a share is out of its range.
 
-    Example:
+    Examples:
         >>> k_space_window(8, 0.5).tolist()
         [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.5, 1.0]
     """
@@ -100,7 +100,7 @@ def truncate(
     Raises:
         ValueError: a share is out of its range.
 
-    Example:
+    Examples:
         >>> x = jnp.zeros((4, 6)).at[1, 2].set(1.0)
         >>> round(float(truncate(x, 1.0).real[1, 2]), 5), round(float(truncate(x, (0.5, 1.0)).real[1, 2]), 5)
         (1.0, 0.5)
@@ -120,7 +120,7 @@ def line_noise(shape: tuple[int, ...], key: PRNGKey, strength: Scalar) -> Comple
         key: draws f and the phases, uniformly.
         strength: root mean square of the magnitude down a stripe of a single column.
 
-    Example:
+    Examples:
         >>> stripe = line_noise((64, 32), jax.random.key(0), 0.1)
         >>> round(float(jnp.sqrt(jnp.sum(jnp.abs(stripe) ** 2) / 64)), 4)
         0.1
@@ -156,7 +156,7 @@ def non_central_chi(image: Image, key: PRNGKey, noise: Scalar, coils: int = 1) -
     Sources: Gudbjartsson and Patz, Magn. Reson. Med. 34 (1995); Constantinides, Atalar and McVeigh, Magn. Reson. Med.
     38 (1997).
 
-    Example:
+    Examples:
         >>> non_central_chi(jnp.ones((1, 2)), jax.random.key(0), 0.0, coils=4).tolist()
         [[1.0, 1.0]]
     """
@@ -192,7 +192,7 @@ def acquire(
     Raises:
         ValueError: a number is out of its range.
 
-    Example:
+    Examples:
         >>> acquire(jnp.ones((8, 9)), jax.random.key(0), noise=0.1, keep=0.5, emi=0.2).shape
         (8, 9)
     """

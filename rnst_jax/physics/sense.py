@@ -24,7 +24,7 @@ class Sense(LinearPhysics):
 
     Source: Pruessmann et al., Magn. Reson. Med. 42 (1999).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> physics = Sense(jnp.full((2, 4, 4), 2**-0.5 + 0j), jnp.ones((4, 4)))
         >>> y = physics.forward(jnp.eye(4))
@@ -73,7 +73,7 @@ def estimate_sensitivity(
     Source: Roemer et al., Magn. Reson. Med. 16 (1990); McKenzie et al., Magn. Reson. Med. 47 (2002), for the
     self-calibration from the centre.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> maps = estimate_sensitivity(fft2c(jnp.stack([3j, 4 + 0j])[:, None, None] * jnp.ones((2, 8, 8))), (4, 4))
         >>> maps[:, 0, 0].round(3).tolist()

@@ -27,7 +27,7 @@ def spin_echo(density: Scalar, t1: Scalar, t2: Scalar, *, tr: Scalar, te: Scalar
     Raises:
         ValueError: not 0 < TE < TR, or a relaxation time is not above 0.
 
-    Example:
+    Examples:
         >>> round(float(spin_echo(1.0, 0.887, 0.069, tr=4.0, te=0.1)), 3)
         0.232
     """
@@ -53,7 +53,7 @@ def spoiled_gradient_echo(
     Raises:
         ValueError: not 0 < TE < TR, no such flip angle, or a relaxation time is not above 0.
 
-    Example:
+    Examples:
         >>> round(float(spoiled_gradient_echo(1.0, 0.887, 0.053, tr=0.022, te=0.009, flip=30.0)), 3)
         0.067
     """
@@ -77,7 +77,7 @@ def inversion_recovery(density: Scalar, t1: Scalar, t2: Scalar, *, tr: Scalar, t
     Raises:
         ValueError: not 0 < TI < TI + TE < TR, or a relaxation time is not above 0.
 
-    Example:
+    Examples:
         >>> inversion_recovery(1.0, 1.0, 0.1, tr=100.0, te=1e-6, ti=0.6931472).round(4).item()
         0.0
     """
@@ -94,7 +94,7 @@ def ernst_angle(t1: Scalar, tr: Scalar) -> Array:
 
     Source: Ernst and Anderson, Rev. Sci. Instrum. 37 (1966).
 
-    Example:
+    Examples:
         >>> round(float(ernst_angle(0.887, 0.022)), 1)
         12.7
     """

@@ -22,7 +22,7 @@ class Truncation(LinearPhysics):
         size: (h, w) of y, not larger than x, static.
         shape: (H, W) of x, static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> Truncation((2, 2), (4, 4)).forward(jnp.ones((4, 4))).round(4).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
@@ -66,7 +66,7 @@ class Truncation(LinearPhysics):
 def central(shape: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
     """Where the central ``size`` coefficients lie in centred k-space of ``shape``.
 
-    Example:
+    Examples:
         >>> central((8, 5), (4, 3))
         (slice(2, 6, None), slice(1, 4, None))
     """

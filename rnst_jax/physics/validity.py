@@ -25,7 +25,7 @@ def check_range(
     Raises:
         ValueError: names the quantity, its range and the value. NaN is outside of every range.
 
-    Example:
+    Examples:
         >>> check_range("field", 0.01, 0.05, 7, "T")
         Traceback (most recent call last):
         ValueError: field must be from 0.05 to 7 T, not 0.01
@@ -51,7 +51,7 @@ def check_order(**times: Any) -> None:
     Raises:
         ValueError: names both times and their values.
 
-    Example:
+    Examples:
         >>> check_order(te=0.1, tr=0.05)
         Traceback (most recent call last):
         ValueError: te must be below tr, not 0.1 and 0.05 s

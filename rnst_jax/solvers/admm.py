@@ -69,7 +69,7 @@ class RedAdmm(Admm):
 
     Source: Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017), the ADMM variant.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
@@ -106,7 +106,7 @@ class PnpAdmm(Admm):
 
     Source: Venkatakrishnan, Bouman and Wohlberg, GlobalSIP 2013.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)

@@ -45,7 +45,7 @@ class Anderson:
 
     Source: Anderson, J. ACM 12 (1965); Walker and Ni, SIAM J. Numer. Anal. 49 (2011).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> prior = rnst.priors.Function(lambda x: 0.9 * x)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)

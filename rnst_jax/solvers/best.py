@@ -27,7 +27,7 @@ class Best:
     Raises:
         ValueError: on ``init``, when neither gives a score.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> prior = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
@@ -80,7 +80,7 @@ class RedEnergy:
 
     Source: Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
         >>> RedEnergy(rnst.priors.Function(lambda x: x / 2))(problem, jnp.ones((2, 2))).item()

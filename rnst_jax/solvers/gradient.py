@@ -23,7 +23,7 @@ class RedGradient(FixedPoint):
 
     Source: Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017), the steepest-descent variant.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)

@@ -23,7 +23,7 @@ class HalfQuadratic(FixedPoint):
     Source: Geman and Yang, IEEE TIP 4 (1995); with a denoiser in the place of the prior's step: Zhang, Zuo, Gu and
     Zhang, CVPR 2017.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
@@ -59,7 +59,7 @@ def annealed(
 
     Source: Zhang, Li, Zuo, Zhang, Van Gool and Timofte, IEEE TPAMI 44 (2022).
 
-    Example:
+    Examples:
         >>> import rnst_jax as rnst
         >>> solver = annealed(rnst.denoise.Gaussian(), steps=8, lam=2.0)
         >>> float(solver.mu(0)), float(solver.mu(7))

@@ -43,7 +43,7 @@ class Nesterov:
     Source: Nesterov, Soviet Math. Dokl. 27 (1983), in the form of Beck and Teboulle, SIAM J. Imaging Sci. 2 (2009); the
     restart: O'Donoghue and Candes, Found. Comput. Math. 15 (2015), gradient scheme.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> prior = rnst.priors.Function(lambda x: 0.9 * x)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)

@@ -24,7 +24,7 @@ class RedProximalGradient(FixedPoint):
 
     Source: Reehorst and Schniter, IEEE Trans. Comput. Imaging 5 (2019), RED-PG.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
@@ -50,7 +50,7 @@ def red_apg(prior: Prior, lam: Number = 1.0, lipschitz: Scalar = 1.0) -> Nestero
 
     Source: Reehorst and Schniter, IEEE Trans. Comput. Imaging 5 (2019), RED-APG.
 
-    Example:
+    Examples:
         >>> import rnst_jax as rnst
         >>> red_apg(rnst.priors.Denoised(rnst.denoise.Gaussian()), lam=0.5).solver.lam
         0.5
@@ -71,7 +71,7 @@ class PnpProximalGradient(FixedPoint):
 
     Source: Kamilov, Mansour and Wohlberg, IEEE Signal Process. Lett. 24 (2017).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> halve = rnst.priors.Function(lambda x: x / 2)
         >>> problem = rnst.Problem(jnp.ones((2, 2)), jnp.ones((2, 2)), None, None, rnst.physics.Identity(), 0.1)
@@ -96,7 +96,7 @@ def pnp_fista(prior: Prior, mu: Number = 1.0) -> Nesterov:
     Source: Kamilov, Mansour and Wohlberg, IEEE Signal Process. Lett. 24 (2017); Beck and Teboulle, SIAM J. Imaging
     Sci. 2 (2009).
 
-    Example:
+    Examples:
         >>> import rnst_jax as rnst
         >>> pnp_fista(rnst.priors.Denoised(rnst.denoise.Gaussian()), mu=0.5).solver.mu
         0.5

@@ -54,7 +54,7 @@ def defaults(name: str) -> Defaults:
     Raises:
         ValueError: there are none for that name.
 
-    Example:
+    Examples:
         >>> defaults("resnet50").content_taps
         ('layer1',)
     """

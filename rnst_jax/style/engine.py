@@ -41,7 +41,7 @@ def minimise(
     Returns:
         The last x and the loss at every evaluation.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, optax
         >>> x, losses = minimise(lambda x: jnp.sum((x - 2) ** 2), jnp.zeros(1), optax.sgd(0.25), 50)
         >>> x.item(), losses[0].item()

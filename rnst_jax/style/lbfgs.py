@@ -44,7 +44,7 @@ def torch_lbfgs(
 
     Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4; PyTorch's documentation of LBFGS.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, optax
         >>> optimiser, x = torch_lbfgs(1.0), jnp.array([3.0, -2.0])
         >>> state, f = optimiser.init(x), lambda x: jnp.sum(jnp.array([1.0, 10.0]) * x**2)

@@ -46,7 +46,7 @@ class LossSum:
     Raises:
         ValueError: another distance, or not one weight per part.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> taps = ("conv1_1", "conv1_2")
         >>> loss = LossSum((rnst.style.Moments(taps), rnst.style.Content(taps[1:])), (1.0, 0.1))
@@ -116,7 +116,7 @@ def blend(targets: Sequence[Any], weights: Sequence[Scalar] | None = None) -> An
     Raises:
         ValueError: not one weight per style.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> a, b = (TermTargets((jnp.array([v]),), (None,), None) for v in (0.0, 4.0))
         >>> blend([a, b], [3.0, 1.0]).style[0].tolist()

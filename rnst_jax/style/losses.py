@@ -22,7 +22,7 @@ def gram(features: Float[Array, "h w c"], mask: Float[Array, "h w"] | None = Non
         features: features of one image at one tap.
         mask: weights in [0, 1] of the pixels, at the tap's resolution.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> gram(jnp.ones((4, 4, 2))).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
@@ -41,7 +41,7 @@ def quantiles(image: Image, mask: Image | None, count: int) -> Float[Array, " co
         mask: pixels above one half are inside; None takes all.
         count: number of quantiles (static).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> quantiles(jnp.array([[4.0, 1.0, 3.0, 2.0]]), None, 2).tolist()
         [1.75, 3.25]
@@ -75,7 +75,7 @@ def smooth_activations(
     Source: Wang, Li and Vasconcelos, Rethinking and improving the robustness of image style transfer, CVPR 2021
     (SWAG), and the code published with it.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> smooth_activations(jnp.array([[[0.0, jnp.log(3.0)]]])).round(4).tolist()
         [[[0.5, 1.5]]]
@@ -139,7 +139,7 @@ class StyleLoss:
 
     Source: Gatys, Ecker and Bethge, CVPR 2016, with the taps and distances of the published RNST.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rnst_jax as rnst
         >>> loss, vgg, x = StyleLoss(), rnst.features.load("vgg16"), jnp.full((32, 32), 0.5)
         >>> targets = loss.targets(vgg, content=x, style=x)

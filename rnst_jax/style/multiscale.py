@@ -27,7 +27,7 @@ def multiscale(inner: optax.GradientTransformation, factors: tuple[int, ...] = (
     Returns:
         An optax transformation for images (H, W) or (H, W, C).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, optax
         >>> optimiser, x = multiscale(optax.sgd(0.1), (1, 4)), jnp.zeros((8, 8))
         >>> updates, _ = optimiser.update(jnp.ones((8, 8)), optimiser.init(x), x)

@@ -64,7 +64,7 @@ class IntensityMap:
             smooth and near the identity where the image says nothing.
         knots: number K of knots, static.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> family, n = IntensityMap(knots=5), jnp.array([[0.0, 0.3, 1.0]])
         >>> bool(jnp.allclose(family.render(family.start(n), n), n))

@@ -17,7 +17,7 @@ def mean_and_deviation(
         features: features of one image at one tap.
         mask: weights w in [0, 1] of the pixels; None takes all.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> [v.tolist() for v in mean_and_deviation(jnp.array([[[1.0], [3.0]]]))]
         [[2.0], [1.0]]
@@ -34,7 +34,7 @@ def mean_and_deviation(
 def projections(channels: int, count: int, seed: int) -> Float[Array, "channels count"]:
     """Unit vectors drawn evenly over the sphere, the same for the same numbers.
 
-    Example:
+    Examples:
         >>> projections(3, 5, seed=0).shape
         (3, 5)
     """
@@ -50,7 +50,7 @@ def sorted_projections(
 ) -> Float[Array, "count quantiles"]:
     """`quantiles` of the features along each vector, over the pixels whose mask is above one half.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> sorted_projections(jnp.array([[[4.0], [1.0], [3.0], [2.0]]]), None, jnp.ones((1, 1)), 2).tolist()
         [[1.75, 3.25]]
@@ -67,7 +67,7 @@ def variation(image: Array, mask: Image | None = None, smoothing: Scalar = 0.0) 
         mask: weights in [0, 1] of the pixels; None takes all.
         smoothing: s; 0 is the total variation per pixel.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> variation(jnp.array([[0.0, 3.0], [4.0, 7.0]])).item()
         3.0
