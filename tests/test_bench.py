@@ -35,7 +35,8 @@ def test_flop_are_those_of_the_convolutions():
 
 
 def test_matrix_peak_does_not_depend_much_on_size():
-    assert profile.matrix_peak("float32", 512) == pytest.approx(profile.matrix_peak("float32", 1024), rel=0.9)
+    # other work on the machine can halve either of them
+    assert 0.25 < profile.matrix_peak("float32", 512) / profile.matrix_peak("float32", 1024) < 4
 
 
 def test_throughput_and_scaling_rows():

@@ -190,7 +190,7 @@ def test_weights(capsys, tmp_path, monkeypatch):
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for word in ("jaxlib", "devices ok", "weights ok", "files ok", "network ok"):
+    for word in ("jaxlib", "devices ok", "weights ok", "files ok", "precision ok", "self-test ok"):
         assert word in out
 
 

@@ -132,7 +132,11 @@ def test_a_bids_dataset(scans, capsys):
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "rnst_jax"
     assert description["SourceDatasets"] == [{"URL": "doi:10.0/x"}]
-    assert read_json(f"raw/derivatives/rnst/{made[1]}")["Sources"] == ["sub-01_T1w.nii.gz", "style.nii.gz"]
+    assert read_json(f"raw/derivatives/rnst/{made[1]}")["Sources"] == [
+        "bids:raw:sub-01/anat/sub-01_T1w.nii.gz",
+        "style.nii.gz",
+    ]
+    assert description["DatasetLinks"] == {"raw": "../.."}
     # the other contrast goes into the same derivative
     assert main([*argv, "--suffix", "T2w"]) == 0
     assert len(names("raw/derivatives/rnst")) == 9

@@ -217,6 +217,29 @@ def test_coarse_style_is_told(tmp_path, content):
     assert not prepare(content, content).warnings
 
 
+def test_style_of_another_contrast_or_plane_is_told(tmp_path, content):
+    low = content.rename(tmp_path / "sub-1_acq-low_T2w.nii.gz")
+    style = tmp_path / "sub-2_T1w.nii.gz"
+    style.write_bytes(low.read_bytes())
+    assert any("by its name a T1w, and the content a T2w" in warning for warning in prepare(low, style).warnings)
+    same = style.rename(tmp_path / "sub-2_T2w.nii.gz")
+    assert not prepare(low, same).warnings
+    sagittal = save(tmp_path / "sagittal.nii.gz", phantom((20, 72, 40), (5.0, 1.5, 1.5)), (5.0, 1.5, 1.5))
+    assert any(
+        "taken in sagittal slices and is cut into axial" in warning for warning in prepare(low, sagittal).warnings
+    )
+
+
+def test_a_head_that_is_hardly_one_is_told(tmp_path, content):
+    given = nifti.read(content)
+    mask = np.ones(given.data.shape, np.float32)
+    mask[..., 1] = 0
+    mask[30:38, 30:38, 1] = 1
+    nifti.write(tmp_path / "mask.nii.gz", mask, given)
+    warnings = prepare(content, content, tmp_path / "mask.nii.gz").warnings
+    assert any("fills less than 2% of slice 1;" in warning for warning in warnings)
+
+
 def test_oblique_content_is_told(tmp_path, content):
     image = nib.load(content)
     turn = np.eye(4)

@@ -17,14 +17,14 @@ from .phantoms import head, noisy
 
 @pytest.mark.parametrize(("family", "rate"), [(IntensityMap(1.0), 0.05), (Pixels(), 0.005)], ids=["map", "pixels"])
 def test_the_loss_ends_where_that_of_float32_ends(family, rate):
-    content, style = jnp.asarray(head(64)[0]), jnp.asarray(head(64, subject=1)[0]) ** 0.7
+    content, style = jnp.asarray(head(48)[0]), jnp.asarray(head(48, subject=1)[0]) ** 0.7
     optimiser = Adam(rate, factors=(1, 2, 4, 8) if isinstance(family, Pixels) else ())
     losses, images = {}, {}
     judge = rnst.features.load("vgg16")
     for dtype in (None, jnp.bfloat16):
         extractor, loss = rnst.features.load("vgg16", dtype=dtype), StyleLoss()
         prior = Style(extractor, loss, family, optimiser)
-        run = jax.jit(lambda y, s, p=prior, e=extractor, f=loss: p.stylise(y, f.targets(e, y, s), 40)[0])
+        run = jax.jit(lambda y, s, p=prior, e=extractor, f=loss: p.stylise(y, f.targets(e, y, s), 30)[0])
         images[dtype] = run(content, style)
         # judged by the same network
         losses[dtype] = float(loss(judge, images[dtype], loss.targets(judge, content, style)))
@@ -35,9 +35,9 @@ def test_the_loss_ends_where_that_of_float32_ends(family, rate):
 
 
 def test_the_preset_gives_the_same_image():
-    y = head(64)[0]
+    y = head(48)[0]
     config = dataclasses.replace(rnst.presets.get("fast"), denoiser="nlm")
-    y, style = np.clip(noisy(y, 0.05), 0, 1)[None], head(64, subject=1)[0][None]
+    y, style = np.clip(noisy(y, 0.05), 0, 1)[None], head(48, subject=1)[0][None]
     full, half = (
         rnst.reconstruct(y, style, preset=config, extractor=rnst.features.load("vgg16", dtype=dtype))
         for dtype in (None, jnp.bfloat16)

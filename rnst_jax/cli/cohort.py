@@ -17,11 +17,12 @@ _FOR_ONE = ("trace", "dicom_out", "kspace", "kspace_key", "kspace_axes", "kspace
 
 
 class Job(NamedTuple):
-    """One scan of a cohort: where it lies, where its result goes, and its mask if there is one."""
+    """One scan of a cohort: where it lies, where its result goes, its mask and its BIDS URI if there are."""
 
     content: pathlib.Path
     out: pathlib.Path
-    mask: pathlib.Path | None
+    mask: pathlib.Path | None = None
+    uri: str | None = None
 
 
 def is_cohort(folder: pathlib.Path) -> bool:
@@ -113,6 +114,7 @@ def _own(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "content": job.content,
         "out": job.out,
         "mask": job.mask,
+        "uri": job.uri,
         "report": args.report / f"{stem(job.out)}.html" if args.report else None,
         "reference": args.reference / job.content.name if args.reference else None,
         # a progress bar calls back to Python, and such a program serves one scan only
@@ -167,7 +169,8 @@ def _dataset(args: argparse.Namespace) -> Iterator[Job]:
         held = f"it holds {', '.join(suffixes)}" if suffixes else "check the path"
         raise RefusedInput(f"{args.content}: no {args.suffix or 'anatomical'} scan in this dataset; {held}")
     for scan in scans:
-        yield Job(scan, args.out / bids.derived(scan.relative_to(args.content)), None)
+        place = scan.relative_to(args.content)
+        yield Job(scan, args.out / bids.derived(place), uri=bids.uri(place))
 
 
 def _twice(names: list[str]) -> str | None:

@@ -1,6 +1,7 @@
 """What ``rnst reconstruct`` is going to do, said before it does it."""
 
 import argparse
+import time
 from typing import Any
 
 from rnst_jax.io.prepare import Case
@@ -8,13 +9,19 @@ from rnst_jax.io.prepare import Case
 
 def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: str) -> dict[str, Any]:
     """What will be done, in a line and as data; ``chunk`` slices at a time, ``device`` in words."""
-    from rnst_jax import api
+    from rnst_jax import api, memory
 
     planned = api.planned_evaluations(config) * len(case.y)
     height, width = case.y.shape[1:]
     plane = case.slices.plane
+    shape = (case.crop(case.y) if config.crop else case.y).shape[1:]
+    size = memory.per_image(config, *shape) * chunk
+    summary = (
+        f"{len(case.y)} {plane} slices of {height} x {width}, {planned} evaluations of {args.extractor} on {device}; "
+        f"about {size / 2**20:.0f} MiB and {_seconds(config, args.extractor, shape, planned):.0f} s behind compilation"
+    )
     return {
-        "summary": f"{len(case.y)} {plane} slices of {height} x {width}, at most {planned} evaluations on {device}",
+        "summary": summary,
         "evaluations": planned,
         "settings": {
             "Preset": args.config.name if args.config else args.preset,
@@ -29,6 +36,36 @@ def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: 
             "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
         },
     }
+
+
+def _seconds(config: Any, extractor: str, shape: tuple[int, ...], evaluations: int) -> float:
+    """A guess of the run time: the network's work at half the speed of a matrix product here, and half as much more.
+
+    Half is what ``benchmarks/profile.py`` finds; the rest is the denoiser and what stands between the evaluations.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from rnst_jax.features import MODELS
+
+    model = MODELS[extractor]
+    last = max((model.taps[tap] for tap in (*config.style_taps, *config.content_taps)), default=0)
+    pixels, work = shape[0] * shape[1] / config.reduce**2, 0.0
+    for convolution in model.convolutions[:last]:
+        outputs, inputs, rows, columns = convolution.shape
+        # VGG halves the sides before each block but the first, ResNet before each stage and once more before layer1
+        stage = int(next(c for c in convolution.layer if c.isdecimal())) - 1
+        halvings = stage if model.family == "vgg" else stage + (2 if convolution.layer.startswith("layer") else 1)
+        work += 2 * outputs * inputs * rows * columns * pixels / 4**halvings
+    a = jnp.ones((1024, 1024), jnp.float32)
+    product = jax.jit(lambda a: a @ a).lower(a).compile()
+    product(a).block_until_ready()
+    begun = time.perf_counter()
+    for _ in range(3):
+        product(a).block_until_ready()
+    speed = 3 * 2 * 1024**3 / (time.perf_counter() - begun)
+    # forwards, and back to the image
+    return 1.5 * 2 * work * evaluations / (0.5 * speed)
 
 
 def report(args: argparse.Namespace, plan: dict[str, Any]) -> dict[str, Any]:

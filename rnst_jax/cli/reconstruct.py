@@ -64,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
     dicom.add_options(parser)
     report.add_options(parser)
     options.add_common(parser)
-    parser.set_defaults(run=run, cohort=False)
+    parser.set_defaults(run=run, cohort=False, uri=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,6 +130,7 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     record = options.finite(
         provenance.sidecar(
             identity,
+            uri=args.uri,
             evaluations=int(solved.result.evaluations.sum()),
             compile_seconds=solved.compile_seconds,
             run_seconds=solved.run_seconds,

@@ -80,10 +80,11 @@ def solve(
     if wanted:
         share = _slices(wanted, total, size) / total
         progress = Progress(round(planned["evaluations"] * share), args.quiet)
+        options.say(args, planned["summary"])
         begun = time.perf_counter()
         parts = _compile(args, case, config, extractor, progress, measured, size)
         compile_seconds = time.perf_counter() - begun
-        options.say(args, f"compiled in {compile_seconds:.1f} s; {planned['summary']}")
+        options.say(args, f"compiled in {compile_seconds:.1f} s")
         told = "ends after this step; once more to end at once"
         with progress, interrupt.deferred(lambda: options.say(args, told)) as came:
             for n in wanted:

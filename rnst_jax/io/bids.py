@@ -4,6 +4,7 @@ Source: Gorgolewski et al., Scientific Data 3 (2016); BIDS specification 1.10.
 """
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -14,6 +15,8 @@ from rnst_jax.version import __version__
 
 VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
+_RAW = "raw"
+"""What the derivative calls its source."""
 
 
 def is_dataset(folder: pathlib.Path) -> bool:
@@ -50,6 +53,16 @@ def derived(path: pathlib.Path) -> pathlib.Path:
     return path.with_name("_".join([*kept, "desc-rnst", last]) + path.name[len(name) :])
 
 
+def uri(path: pathlib.Path) -> str:
+    """The BIDS URI of a file of the source dataset, by its path there; see `describe_derivative`.
+
+    Examples:
+        >>> uri(pathlib.Path("sub-01/anat/sub-01_T1w.nii.gz"))
+        'bids:raw:sub-01/anat/sub-01_T1w.nii.gz'
+    """
+    return f"bids:{_RAW}:{path.as_posix()}"
+
+
 def describe_derivative(folder: pathlib.Path, source: pathlib.Path, force: bool = False) -> None:
     """Write the derivative's dataset_description.json, unless ours is there already.
 
@@ -72,6 +85,7 @@ def describe_derivative(folder: pathlib.Path, source: pathlib.Path, force: bool 
         "BIDSVersion": VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "rnst_jax", "Version": __version__}],
+        "DatasetLinks": {_RAW: pathlib.Path(os.path.relpath(source, folder)).as_posix()},
     }
     if isinstance(raw.get("DatasetDOI"), str):
         content["SourceDatasets"] = [{"URL": raw["DatasetDOI"]}]

@@ -2,21 +2,26 @@
 
 import dataclasses
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from nibabel.affines import voxel_sizes
 
 from rnst_jax.io import nifti, volumes
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
 from rnst_jax.io.nifti import Volume
-from rnst_jax.io.planes import Slices, from_slices, to_slices
+from rnst_jax.io.planes import Slices, from_slices, plane_of, to_slices
 from rnst_jax.io.style import prepare_style
 from rnst_jax.mask import bounding_box, head_mask
 
 _SMALLEST_SIDE = 16
 """Slices narrower than this have no feature left after three poolings."""
+_CONTRASTS = re.compile(r"(T1w|T2w|FLAIR|PDw|T2starw|T1map|T2map|SWI)", re.IGNORECASE)
+_TINY = 0.02
+"""Share of a slice below which a mask is hardly a head."""
 _OBLIQUE = 15.0
 """Degrees between the voxel axes and the scanner's from which the user is told."""
 
@@ -180,7 +185,7 @@ def prepare(
         style_mask=fitted.masks[batch].astype(np.float32),
         style_numbers=tuple(style.number(int(n)) for n in fitted.index[batch]),
         scaling=scaling,
-        warnings=_warnings(content_path, style_path, slices, style, numbers, heads) + fitted.warnings,
+        warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions]) + fitted.warnings,
         heads_box=bounding_box(masks),
         style_box=bounding_box(fitted.masks),
         whole_mask=masks,
@@ -218,26 +223,38 @@ def _range(path: pathlib.Path, wanted: tuple[int | None, int | None], count: int
 
 def _warnings(
     content_path: pathlib.Path,
-    style_path: pathlib.Path,
+    style_volume: Volume,
     content: Slices,
     style: Slices,
     numbers: tuple[int, ...],
-    heads: Bool[np.ndarray, " n"],
+    masks: Bool[np.ndarray, "n h w"],
 ) -> tuple[str, ...]:
     found = []
-    content_name, style_name = volumes.label(content_path), volumes.label(style_path)
+    content_name, style_name = volumes.label(content_path), volumes.label(style_volume.path)
     for name, cut in ((content_name, content), (style_name, style)):
         if cut.oblique > _OBLIQUE:
             found.append(
                 f"{name}: oblique by {cut.oblique:.0f} degrees; slices follow the voxel axes, so '{cut.plane}' "
                 "is only close to that plane"
             )
+    own, other = (_CONTRASTS.findall(name)[-1:] for name in (content_name, style_name))
+    if own and other and own[0].lower() != other[0].lower():
+        found.append(
+            f"{style_name}: by its name a {other[0]}, and the content a {own[0]}; give a style of one contrast"
+        )
+    zooms = voxel_sizes(style_volume.affine)
+    if zooms.max() > 1.5 * zooms.min() and (taken := plane_of(style_volume.affine)) != style.plane:
+        found.append(f"{style_name}: was taken in {taken} slices and is cut into {style.plane} ones, which are blurred")
     if max(style.zooms) > 1.5 * min(content.zooms):
         found.append(
             f"{style_name}: its {style.plane} pixels ({style.zooms[0]:.2g} x {style.zooms[1]:.2g} mm) are coarser "
             f"than the content's ({content.zooms[0]:.2g} x {content.zooms[1]:.2g} mm); it can add little detail"
         )
-    if not heads.all():
-        empty = ", ".join(str(n) for n, head in zip(numbers, heads, strict=True) if not head)
+    shares = masks.mean(axis=(1, 2))
+    if not shares.all():
+        empty = ", ".join(str(n) for n, share in zip(numbers, shares, strict=True) if share == 0)
         found.append(f"{content_name}: no head found in slice {empty}; copied as it is (--mask overrides this)")
+    if ((shares > 0) & (shares < _TINY)).any():
+        tiny = ", ".join(str(n) for n, share in zip(numbers, shares, strict=True) if 0 < share < _TINY)
+        found.append(f"{content_name}: the head fills less than {_TINY:.0%} of slice {tiny}; look whether it is one")
     return tuple(found)

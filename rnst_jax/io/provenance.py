@@ -69,6 +69,7 @@ def identity(
 def sidecar(
     identity: Mapping[str, Any],
     *,
+    uri: str | None = None,
     evaluations: int,
     compile_seconds: float,
     run_seconds: float,
@@ -79,6 +80,7 @@ def sidecar(
 
     Args:
         identity: of `identity`.
+        uri: the BIDS URI of the content, for a derivative.
         evaluations: evaluations of the style loss, over all slices.
         compile_seconds: time to compile.
         run_seconds: time to run.
@@ -93,7 +95,7 @@ def sidecar(
         "transfer (RNST)",
         "SyntheticImage": True,
         "Note": _NOTE,
-        "Sources": [file["File"] for file in identity["Inputs"].values()],
+        "Sources": [uri if uri and role == "content" else file["File"] for role, file in identity["Inputs"].items()],
         **identity,
         "Evaluations": evaluations,
         "CompileSeconds": round(compile_seconds, 3),
