@@ -1,6 +1,7 @@
 """DICOM in and out: geometry, values, what is refused, and that nothing of the patient gets through."""
 
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -204,14 +205,23 @@ def test_places_of_a_series_are_checked_before_the_work(scans, capsys):
             pathlib.Path(name).write_text("{}")
         assert main([*ARGV, "-q", "--force", "--dicom-out", name]) == 2
         assert words in capsys.readouterr().err
+    # files of somebody else that are named as ours are, and the input itself
     pathlib.Path("mine/letter.txt").rename("mine/00001.dcm")
-    assert main([*ARGV, "-q", "--dicom-out", "mine"]) == 2
+    pathlib.Path("JANE-SECRET/series000").rename("JANE-SECRET/00001.dcm")
+    for name, words in (("mine", "holds other files"), ("JANE-SECRET", "holds an input")):
+        assert main([*ARGV, "-q", "--force", "--dicom-out", name]) == 2
+        assert words in capsys.readouterr().err
+    shutil.copytree("JANE-SECRET", "theirs")
+    for path in pathlib.Path("theirs").glob("series*"):
+        path.unlink()
+    assert main([*ARGV, "-q", "--force", "--dicom-out", "theirs"]) == 2
     assert pathlib.Path("mine/00001.dcm").read_text() == "keep me"
+    assert pathlib.Path("theirs/00001.dcm").exists()
     argv = ["reconstruct", "content.nii.gz", "o.nii.gz", "--style", "style.nii.gz"]
     assert main([*argv, "--dicom-out", "derived"]) == 2
     assert "is not DICOM" in capsys.readouterr().err
     assert main([*argv, "--keep-patient"]) == 2
-    assert main(["reconstruct", "JANE-SECRET/series000", "o.nii.gz", "--style", "none.nii"]) == 3
+    assert main(["reconstruct", "JANE-SECRET/series001", "o.nii.gz", "--style", "none.nii"]) == 3
 
 
 def test_style_mask_and_evaluate_take_dicom(scans, capsys):

@@ -31,6 +31,10 @@ def check(args: argparse.Namespace) -> None:
         return
     if not dicom.is_dicom(args.content):
         raise UsageError(f"{args.content}: is not DICOM, a series cannot be derived from it; leave --dicom-out out")
+    for path in filter(None, (args.content, args.style, args.mask)):
+        for place in (path, path.parent):
+            if args.dicom_out.exists() and args.dicom_out.samefile(place):
+                raise UsageError(f"{args.dicom_out}: holds an input of this command; choose another folder")
     dicom_out.check(args.dicom_out, args.force or args.resume)
 
 

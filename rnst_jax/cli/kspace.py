@@ -48,6 +48,14 @@ def check(args: argparse.Namespace) -> None:
             raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for k-space; leave it out or add --kspace")
 
 
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """How the file of k-space is read, for the sidecar; nothing for an image."""
+    if not is_given(args):
+        return {}
+    axes = None if args.kspace_axes is None else list(args.kspace_axes)
+    return {"KSpace": {"Key": args.kspace_key, "Axes": axes, "Transform": args.kspace_transform or "inverse"}}
+
+
 def prepare(args: argparse.Namespace) -> KSpaceCase:
     """Read the content as k-space and prepare it."""
     kspace = read(args.content, args.kspace_key, args.kspace_axes, args.kspace_transform == "forward")

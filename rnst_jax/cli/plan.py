@@ -4,6 +4,7 @@ import argparse
 import time
 from typing import Any
 
+from rnst_jax.cli import kspace
 from rnst_jax.io.prepare import Case
 
 
@@ -34,7 +35,8 @@ def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: 
             "ObliqueDegrees": round(case.slices.oblique, 2),
             "Chunk": chunk,
             "Scaling": {"Low": case.scaling.lo, "High": case.scaling.hi},
-        },
+        }
+        | kspace.settings(args),
     }
 
 

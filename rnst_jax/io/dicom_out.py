@@ -61,10 +61,14 @@ def check(folder: pathlib.Path, force: bool = False) -> None:
         return
     if folder.is_symlink() or not folder.is_dir():
         raise UsageError(f"{folder}: is no folder; choose another name")
-    if not all(_OURS.fullmatch(path.name) for path in folder.iterdir()):
+    if not all(_OURS.fullmatch(path.name) and _is_ours(path) for path in folder.iterdir()):
         raise UsageError(f"{folder}: holds other files than a series of ours; choose another name")
     if not force:
         raise UsageError(f"{folder}: exists; choose another name or give --force to replace it")
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    return dicom.is_dicom(path) and str(dicom.header(path).get("SoftwareVersions", "")).startswith("rnst_jax")
 
 
 def write(
