@@ -1,15 +1,24 @@
 """The speed benchmarks: what they count is right, and rows are kept."""
 
+import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 
+from rnst_jax import presets
 from rnst_jax.bench import cases, profile, record, scaling, suite, throughput
 from rnst_jax.cli.benchmark import NAMES
 from rnst_jax.cli.main import main
 from rnst_jax.features.catalogue import find
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Presets with a simple denoiser: BM3D takes ten seconds to compile for each size, and is not what is tested."""
+    get = presets.get
+    monkeypatch.setattr(presets, "get", lambda name: dataclasses.replace(get(name), denoiser="gaussian"))
 
 
 def convolution_flop(size):
