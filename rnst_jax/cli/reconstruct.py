@@ -91,6 +91,8 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     # JAX is imported from here on: a refusal must not wait for it.
     import jax
 
+    if args.compilation_cache and not args.dry_run:
+        cache.use(args.compilation_cache)
     device = settings.device(args.device)
     config, numbers = settings.config(args)
     if measured:
@@ -114,8 +116,6 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         _, scores = report.scores(case, nifti.read(args.out).data, truth)
         return resume.code(found), _told(args, sidecar, found, scores)
     kept.begin(args.resume, args.force)
-    if args.compilation_cache:
-        cache.use(args.compilation_cache)
     extractor = settings.extractor(args, config)
     with jax.default_device(device):
         solved = solving.solve(args, case, config, extractor, measured, kept, planned)
