@@ -140,7 +140,7 @@ def _compile(
         chunk=size,
         key=jax.random.key(args.seed),
         # JAX keeps no program that calls back to Python, neither on the disk nor for the next scan
-        progress=None if args.compilation_cache or args.cohort or args.quiet else progress,
+        progress=None if args.compilation_cache or args.cohort else progress,
         **physics,
     )
 
