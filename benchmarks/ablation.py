@@ -39,7 +39,10 @@ def rows(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
         "no Gram term": other(style_weight=0.0),
         "no intensity term": other(intensity_weight=0.0),
         "no content term": other(content_weight=0.0),
-        "T(x) alone (beta = 1)": other(beta=1.0),
+        "T(x) alone (beta = 1)": other(beta=1.0, caution=0.0),
+        "as much style in noise (caution = 0, beta = 0.25)": other(beta=0.25, caution=0.0),
+        "no sharpening": other(sharpening=0.0),
+        "denoiser at the noise as estimated": other(sigma_factor=1.0),
         "Grams and air not masked": other(masked=False),
         "BM3D alone (fine = 0)": other(fine=0.0),
         "BM3D on the interpolated grid": other(native=1),
@@ -49,7 +52,7 @@ def rows(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
         "total variation": other(denoiser="tv"),
         "DnCNN": other(denoiser="dncnn"),
         "free pixels, beta = 1": other(
-            parametrisation="pixels", reduce=1, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), beta=1.0
+            parametrisation="pixels", reduce=1, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), beta=1.0, caution=0.0
         ),
         "10 evaluations": other(depths=(10,)),
         "160 evaluations": other(depths=(160,)),

@@ -196,7 +196,7 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
     balanced = rnst.presets.get("balanced")
     pixels = dataclasses.replace(
         balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, rim_gain=1.0, brain_darkening=1.0,
-        bias_correction=False, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity",
+        bias_correction=False, caution=0.0, sharpening=0.0, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity",
         intensity_weight=0.0,
     )  # fmt: skip
     return {

@@ -52,6 +52,24 @@ def gaussian_weights(width: Scalar, radius: int) -> Float[Array, "taps"]:
     return weights / jnp.sum(weights)
 
 
+def sharpened(x: Image, amount: Scalar, width: Scalar = 1.5) -> Image:
+    """x + amount (x - g * x), g a Gaussian: the blur of a scanner partly undone (unsharp masking), symmetric borders.
+
+    Args:
+        x: (H, W).
+        amount: 0 or more; frequencies far above 1 / width are multiplied by 1 + amount.
+        width: standard deviation of g in pixels, at most 2.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> edge = sharpened(jnp.array([[0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]]), 0.5)
+        >>> bool(edge.min() < -0.1), bool(edge.max() > 1.1)
+        (True, True)
+    """
+    weights = gaussian_weights(width, 8)
+    return x + amount * (x - correlate(correlate(x, weights, 0), weights, 1))
+
+
 def laplacian_of_gaussian(x: Image, sigma: float = 1.5, *, truncate: float = 4.0) -> Image:
     """The Laplacian of x blurred by a Gaussian: G'' * x along rows plus the same along columns.
 

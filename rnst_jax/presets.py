@@ -28,6 +28,7 @@ class Config:
         alpha: weight of the data term A^H (A x - y).
         beta: weight of the style prior x - T(x).
         lam: weight of the denoising prior x - D(x), lambda.
+        caution: c, beta and sharpening count 1 / (1 + c sigma^2) times in an image with noise of sigma; 0: in full.
         depths: evaluations per link of the chain of stylised images.
         candidates: step sizes mu, 2 mu, ... tried per link.
         refine: engine evaluations on each candidate before it is scored.
@@ -65,6 +66,7 @@ class Config:
         apodisation: see `rnst_jax.denoise.AtNativeResolution`.
         fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
             of the anatomy at that resolution and smooths what is fine, so a little of it is kept with some noise.
+        sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; 0: not at all.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0
             then; D(x) = x elsewhere.
@@ -83,8 +85,9 @@ class Config:
     steps: int = 1
     mu: float = 1.0
     alpha: float = 0.0
-    beta: float = 0.25
-    lam: float = 0.75
+    beta: float = 0.5
+    lam: float = 0.5
+    caution: float = 400.0
     depths: tuple[int, ...] = (40,)
     candidates: int = 1
     refine: int = 0
@@ -116,7 +119,8 @@ class Config:
     native: int = 0
     apodisation: float = 0.8
     fine: float = 1 / 3
-    sigma_factor: float = 1.0
+    sharpening: float = 0.3
+    sigma_factor: float = 1.05
     denoise: Literal["every", "first", "start"] = "start"
     in_place: bool = False
     channels: Literal[1, 3] = 1
@@ -143,6 +147,9 @@ _PUBLISHED = Config(
     margin=0.0,
     rim_gain=1.0,
     brain_darkening=1.0,
+    sharpening=0.0,
+    sigma_factor=1.0,
+    caution=0.0,
     bias_correction=False,
     content_from="input",
     optimiser="torch-lbfgs",
@@ -268,18 +275,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     families = {"pixels": Pixels(), "map": IntensityMap(config.stiffness, config.knots)}
     if config.parametrisation not in families:
         raise ValueError(f"parametrisation must be 'pixels' or 'map', not '{config.parametrisation}'")
-    loss = StyleLoss(
-        style_weight=config.style_weight,
-        content_weight=config.content_weight,
-        smoothing=config.smoothing,
-        intensity_weight=config.intensity_weight,
-        temperature=config.temperature,
-        style_taps=config.style_taps,
-        content_taps=config.content_taps,
-        distance=config.distance,
-        quantile_count=config.quantile_count,
-        softmax=config.softmax,
-    )
+    loss = StyleLoss(**{field.name: getattr(config, field.name) for field in dataclasses.fields(StyleLoss)})
     if config.reduce > 1 and config.parametrisation == "pixels":
         raise ValueError("reduce works with the intensity map only: free pixels need the full image")
     family = families[config.parametrisation]
@@ -288,12 +284,15 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
         parts = (denoiser, denoise.NonLocalMeans())
         mean = denoise.Average(parts, (1 - config.fine, config.fine), (1.0, 0.6))
         denoiser = denoise.AtNativeResolution(mean, config.native, config.apodisation)
+    if config.sharpening > 0:
+        denoiser = denoise.Sharpened(denoiser, config.sharpening, config.caution)
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
         denoised=Denoised(denoiser, config.sigma_factor),
         mu=config.mu,
         alpha=config.alpha,
         beta=config.beta,
+        caution=config.caution,
         lam=config.lam,
         depths=config.depths,
         candidates=config.candidates,

@@ -123,6 +123,11 @@ def _at_half():
     return denoise.AtNativeResolution(denoise.NonLocalMeans())
 
 
+def _sharpened():
+    """Sharpens also what has no noise, so it keeps constant images only."""
+    return denoise.Sharpened(denoise.NonLocalMeans())
+
+
 def _half(y):
     """The image band-limited to half of its frequencies, and positive."""
     return np.asarray(denoise.AtNativeResolution(denoise.Identity())(1 + y, 0.0))
@@ -140,6 +145,7 @@ DENOISERS = [
     pytest.param(DenoiserRow(denoise.Bm3d, size=32, constants=1e-4), id="Bm3d"),
     pytest.param(DenoiserRow(_average), id="Average"),
     pytest.param(DenoiserRow(_at_half, keeps=_half), id="AtNativeResolution"),
+    pytest.param(DenoiserRow(_sharpened, keeps=lambda y: np.full_like(y, y.mean())), id="Sharpened"),
     pytest.param(DenoiserRow(lambda: denoise.dncnn("blind"), size=32, constants=0.02), id="DnCNN blind"),
 ]
 

@@ -12,11 +12,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rnst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = ("version", "types", "ranges", "schedules", "linalg", "filters", "mask", "scalp", "bias", "metrics", "trust")
+LEAVES = (
+    "version",
+    "checksum",
+    "types",
+    "ranges",
+    "schedules",
+    "linalg",
+    "filters",
+    "mask",
+    "scalp",
+    "bias",
+    "metrics",
+    "trust",
+)
 """Modules that import nothing of the package but each other's types."""
 
 ALLOWED = {
     "version": (),
+    "checksum": (),
     "types": (),
     "ranges": (),
     "schedules": ("types",),
@@ -30,7 +44,7 @@ ALLOWED = {
     "simulate": ("types", "linalg", "filters", "mask"),
     "physics": ("types", "linalg", "filters", "mask"),
     "denoise": ("types", "linalg", "filters", "mask", "features"),
-    "features": ("types", "linalg"),
+    "features": ("types", "linalg", "checksum"),
     "style": ("types", "linalg", "filters", "features"),
     "priors": ("types", "schedules", "linalg", "denoise", "features", "style", "physics"),
     "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),

@@ -45,7 +45,7 @@ def test_flop_are_those_of_the_convolutions():
 
 def test_matrix_peak_does_not_depend_much_on_size():
     # other work on the machine can halve either of them
-    assert 0.25 < profile.matrix_peak("float32", 512) / profile.matrix_peak("float32", 1024) < 4
+    assert 0.25 < record.matrix_peak(n=512) / record.matrix_peak(n=1024) < 4
 
 
 def test_throughput_and_scaling_rows():

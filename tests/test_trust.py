@@ -97,6 +97,8 @@ def free():
         style_weight=5000.0,
         depths=(24,),
         beta=1.0,
+        caution=0.0,
+        sharpening=0.0,
         lam=0.0,
         denoiser="identity",
         learning_rate=0.02,

@@ -18,21 +18,6 @@ HEAD = ("batch", "size", "precision", "GFLOP / evaluation", "ms / evaluation", "
 DEAREST = 10
 
 
-def matrix_peak(precision: str, n: int | None = None) -> float:
-    """FLOP per second of an n x n matrix product, the best of ten: what the device can do in practice.
-
-    Args:
-        precision: of `rnst_jax.bench.cases.PRECISIONS`.
-        n: by default 2048 on a CPU, else 8192.
-    """
-    n = n or (2048 if jax.default_backend() == "cpu" else 8192)
-    dtype = cases.PRECISIONS[precision] or jnp.float32
-    a = jax.random.normal(jax.random.key(0), (n, n), jnp.float32).astype(dtype)
-    product = jax.jit(lambda a, b: a @ b).lower(a, a).compile()
-    product(a, a).block_until_ready()
-    return 2 * n**3 / min(record.seconds(lambda: product(a, a)) for _ in range(10))
-
-
 def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Iterator[dict[str, Any]]:
     """Rows of one evaluation of the loss (value and gradient, VGG16), whole images.
 
@@ -50,7 +35,7 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
         compiled, lowered, arguments = evaluation(network, batch, size)
         flop, source = _flop(compiled, lowered)
         spent = record.median_seconds(lambda run=compiled, a=arguments: run(*a), repeats)
-        peak = peaks.setdefault(precision, matrix_peak(precision))
+        peak = peaks.setdefault(precision, record.matrix_peak(cases.PRECISIONS[precision] or jnp.float32))
         yield {
             "batch": batch,
             "size": size,

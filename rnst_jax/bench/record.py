@@ -46,6 +46,21 @@ def interleaved(functions: dict[str, Callable[[], Any]], repeats: int = 7) -> di
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
+def matrix_peak(dtype: Any = "float32", n: int | None = None, runs: int = 10) -> float:
+    """FLOP per second of a matrix product, the best of some runs: what the default device can do in practice.
+
+    Args:
+        dtype: of the n x n factors.
+        n: by default 2048 on a CPU, else 8192.
+        runs: how many.
+    """
+    n = n or (2048 if jax.default_backend() == "cpu" else 8192)
+    a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
+    product = jax.jit(lambda a, b: a @ b).lower(a, a).compile()
+    product(a, a).block_until_ready()
+    return 2 * n**3 / min(seconds(lambda: product(a, a)) for _ in range(runs))
+
+
 def peak_memory_bytes() -> int:
     """The most memory taken so far: of the accelerator if there is one, else of this process (0 where unknown)."""
     found = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
     index = args.report / "index.html" if args.report else None
     places = [job.out for job in jobs] + ([index] if index else [])
     for path in places:
-        if os.path.lexists(path) and not (args.force or args.resume):
+        if os.path.lexists(path) and not options.may_replace(args):
             raise UsageError(f"{path}: exists; choose another folder or give --force to replace it")
     if not args.dry_run:
         for folder in dict.fromkeys([args.out, *(job.out.parent for job in jobs)]):
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
     if index and not args.dry_run:
         from rnst_jax.report import index as page
 
-        page.write(index, f"{args.content.name}: {len(done)} scans", rows, args.force or args.resume)
+        page.write(index, f"{args.content.name}: {len(done)} scans", rows, options.may_replace(args))
     if args.json:
         options.print_json({"Results": done, "Failed": failed})
     else:

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from rnst_jax.cli import options
 from rnst_jax.io import dicom, dicom_out
 from rnst_jax.io.errors import UsageError
 from rnst_jax.io.nifti import Volume
@@ -35,10 +36,10 @@ def check(args: argparse.Namespace) -> None:
         for place in (path, path.parent):
             if args.dicom_out.exists() and args.dicom_out.samefile(place):
                 raise UsageError(f"{args.dicom_out}: holds an input of this command; choose another folder")
-    dicom_out.check(args.dicom_out, args.force or args.resume)
+    dicom_out.check(args.dicom_out, options.may_replace(args))
 
 
 def write(args: argparse.Namespace, data: np.ndarray, like: Volume, preset: str) -> None:
     """Write the series."""
     description = f"Brought to the look of a high-field scan by neural style transfer (RNST, {preset}). Research only."
-    dicom_out.write(args.dicom_out, data, like, description, args.keep_patient, args.force or args.resume)
+    dicom_out.write(args.dicom_out, data, like, description, args.keep_patient, options.may_replace(args))

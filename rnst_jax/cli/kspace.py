@@ -63,12 +63,15 @@ def prepare(args: argparse.Namespace) -> KSpaceCase:
 
 
 def with_data_term(config: Any) -> tuple[Any, dict[str, Any]]:
-    """The settings with a data term, on whole slices: k-space knows no crop. Also as a dict."""
+    """The settings with a data term, on whole slices: k-space knows no crop. Also as a dict.
+
+    Nothing is sharpened: the data say how sharp the image is.
+    """
     from rnst_jax import presets
 
     if config.alpha == 0:
         config = dataclasses.replace(config, alpha=ALPHA)
-    config = dataclasses.replace(config, crop=False)
+    config = dataclasses.replace(config, crop=False, sharpening=0.0)
     return config, presets.to_dict(config)
 
 

@@ -16,6 +16,11 @@ def add_common(parser: argparse.ArgumentParser, as_json: bool = True) -> None:
         parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
 
 
+def may_replace(args: argparse.Namespace) -> bool:
+    """Whether outputs that are there may be replaced: on request, or since a run goes on that has left them."""
+    return args.force or args.resume
+
+
 def say(args: argparse.Namespace, message: str) -> None:
     """A message for the user on stderr, unless -q."""
     if not args.quiet:

@@ -1,10 +1,9 @@
 """What ``rnst reconstruct`` is going to do, said before it does it."""
 
 import argparse
-import time
 from typing import Any
 
-from rnst_jax.cli import kspace
+from rnst_jax.cli import kspace, solving
 from rnst_jax.io.prepare import Case
 
 
@@ -15,7 +14,7 @@ def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: 
     planned = api.planned_evaluations(config) * len(case.y)
     height, width = case.y.shape[1:]
     plane = case.slices.plane
-    shape = (case.crop(case.y) if config.crop else case.y).shape[1:]
+    shape = solving.shape(case, config)[1:]
     size = memory.per_image(config, *shape) * chunk
     summary = (
         f"{len(case.y)} {plane} slices of {height} x {width}, {planned} evaluations of {args.extractor} on {device}; "
@@ -45,9 +44,7 @@ def _seconds(config: Any, extractor: str, shape: tuple[int, ...], evaluations: i
 
     Half is what ``benchmarks/profile.py`` finds; the rest is the denoiser and what stands between the evaluations.
     """
-    import jax
-    import jax.numpy as jnp
-
+    from rnst_jax.bench import record
     from rnst_jax.features import MODELS
 
     model = MODELS[extractor]
@@ -59,15 +56,8 @@ def _seconds(config: Any, extractor: str, shape: tuple[int, ...], evaluations: i
         stage = int(next(c for c in convolution.layer if c.isdecimal())) - 1
         halvings = stage if model.family == "vgg" else stage + (2 if convolution.layer.startswith("layer") else 1)
         work += 2 * outputs * inputs * rows * columns * pixels / 4**halvings
-    a = jnp.ones((1024, 1024), jnp.float32)
-    product = jax.jit(lambda a: a @ a).lower(a).compile()
-    product(a).block_until_ready()
-    begun = time.perf_counter()
-    for _ in range(3):
-        product(a).block_until_ready()
-    speed = 3 * 2 * 1024**3 / (time.perf_counter() - begun)
     # forwards, and back to the image
-    return 1.5 * 2 * work * evaluations / (0.5 * speed)
+    return 1.5 * 2 * work * evaluations / (0.5 * record.matrix_peak(n=1024, runs=3))
 
 
 def report(args: argparse.Namespace, plan: dict[str, Any]) -> dict[str, Any]:

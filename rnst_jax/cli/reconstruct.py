@@ -98,7 +98,8 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     if measured:
         config, numbers = kspace.with_data_term(config)
     size = solving.chunk(args, case, config, device)
-    planned = plan.made(args, case, config, size, settings.describe(device))
+    with jax.default_device(device):
+        planned = plan.made(args, case, config, size, settings.describe(device))
     if args.dry_run:
         return 0, plan.report(args, planned)
 
@@ -139,7 +140,7 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         )
     )
     # what a resumed run finds here was left by the one that it goes on with
-    force = args.force or args.resume
+    force = options.may_replace(args)
     if force:
         # An old sidecar must never describe a new image, not even when this is interrupted.
         sidecar.unlink(missing_ok=True)
@@ -182,7 +183,7 @@ def check(args: argparse.Namespace) -> pathlib.Path:
             raise RefusedInput(f"{path}: no such file; check the path")
     # the folders of a cohort are not made for a dry run
     unmade = args.cohort and args.dry_run
-    sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, args.force or args.resume)
+    sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, options.may_replace(args))
     if args.compilation_cache and not args.dry_run:
         cache.prepare(args.compilation_cache)
     dicom.check(args)
@@ -190,5 +191,5 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     if args.trace:
         if args.trace.suffix != ".npz":
             raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")
-        check_output(args.trace, inputs, args.force or args.resume)
+        check_output(args.trace, inputs, options.may_replace(args))
     return sidecar

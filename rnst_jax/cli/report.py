@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import evaluate
+from rnst_jax.cli import evaluate, options
 from rnst_jax.io import nifti, volumes
 from rnst_jax.io.atomic import check_output
 from rnst_jax.io.errors import RefusedInput, UsageError
@@ -46,7 +46,7 @@ def check(args: argparse.Namespace, inputs: tuple[pathlib.Path, ...]) -> None:
         raise UsageError(f"{args.report}: a report needs matplotlib; pip install 'rnst-jax[report]'")
     if args.reference:
         volumes.check(args.reference)
-    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), args.force or args.resume)
+    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), options.may_replace(args))
 
 
 def reference(args: argparse.Namespace, case: Case) -> nifti.Volume | None:
@@ -113,7 +113,7 @@ def write(
     traces = {name: np.asarray(values) for name, values in result.trace.items()}
     title = f"{args.out.name}, made from {volumes.label(args.content)}"
     rows = [*rows, {"slice": "mean"} | mean] if rows else []
-    page.write(args.report, title, pictures, record, traces, rows, args.force or args.resume)
+    page.write(args.report, title, pictures, record, traces, rows, options.may_replace(args))
     return mean
 
 

@@ -40,9 +40,14 @@ def chunk(args: argparse.Namespace, case: Case, config: Any, device: Any) -> int
     """
     from rnst_jax import memory
 
-    y = case.crop(case.y) if config.crop else case.y
     wanted = args.chunk or (ON_CPU if device.platform == "cpu" else None)
-    return memory.chunk(config, y.shape, wanted, memory.available(device))
+    return memory.chunk(config, shape(case, config), wanted, memory.available(device))
+
+
+def shape(case: Case, config: Any) -> tuple[int, int, int]:
+    """(B, H, W) of what is solved: of the box of the heads where the config says so."""
+    count, height, width = (case.crop(case.y) if config.crop else case.y).shape
+    return count, height, width
 
 
 def solve(

@@ -10,6 +10,7 @@ from rnst_jax.denoise.identity import Identity
 from rnst_jax.denoise.native import AtNativeResolution
 from rnst_jax.denoise.nlm import NonLocalMeans
 from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigma_background, is_interpolated
+from rnst_jax.denoise.sharpened import Sharpened
 from rnst_jax.denoise.tv import TotalVariation
 from rnst_jax.denoise.wavelet import Wavelet
 
@@ -22,6 +23,7 @@ __all__ = [
     "Host",
     "Identity",
     "NonLocalMeans",
+    "Sharpened",
     "TotalVariation",
     "Wavelet",
     "bm3d_package",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from rnst_jax.types import Image
+from rnst_jax.types import Image, Scalar
 
 # The high-pass filter of Daubechies' orthonormal wavelet with two vanishing moments.
 _HIGH = np.array([1 - 3**0.5, 3**0.5 - 3, 3 + 3**0.5, -1 - 3**0.5], np.float32) / np.float32(32**0.5)
@@ -74,6 +74,16 @@ def estimate_sigma_background(x: Image, mask: Array) -> Float[Array, ""]:
     """
     air = ~mask.astype(bool)
     return jnp.sqrt(jnp.sum(jnp.where(air, jnp.square(x), 0)) / jnp.sum(air) / 2)
+
+
+def trusted(caution: Scalar, sigma: Scalar) -> Scalar:
+    """1 / (1 + c sigma^2): how far what is found in an image with noise of sigma counts.
+
+    Examples:
+        >>> trusted(400.0, 0.05), trusted(0.0, 0.05)
+        (0.5, 1.0)
+    """
+    return 1 / (1 + caution * sigma**2)
 
 
 # jitted: step by step its hundred small operations would each be compiled, which takes longer than all of it at once

@@ -6,7 +6,6 @@ file that was converted to a place of the user's choice in a JSON file of the sa
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -16,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import safetensors
+
+from rnst_jax.checksum import sha256
 
 MANIFEST = "MANIFEST.json"
 _MAX_HEADER = 32 << 20
@@ -124,12 +125,6 @@ def find(name: str) -> pathlib.Path:
         WeightsError: no such model in either manifest, or its file is gone.
     """
     return locate(name).path
-
-
-def sha256(path: pathlib.Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify(name: str) -> pathlib.Path:

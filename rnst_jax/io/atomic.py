@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -65,6 +66,24 @@ def replacing(path: pathlib.Path, force: bool = False) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A hidden folder that takes the place of ``folder`` when the block ends well, and vanishes when it does not.
+
+    A folder of this name is removed first: whether it may be is the caller's to check.
+    """
+    place = folder.with_name(f".{secrets.token_hex(4)}.{folder.name}")
+    place.mkdir()
+    try:
+        yield place
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        place.rename(folder)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
         raise
 
 

@@ -3,19 +3,15 @@
 Source: DICOM PS3.3 2024, sections C.8.3.1 (MR image), C.12.4 (derivation); PS3.15 E (de-identification).
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from rnst_jax.io import dicom
+from rnst_jax.io import atomic, dicom
 from rnst_jax.io.errors import UsageError
 from rnst_jax.io.nifti import Volume
 from rnst_jax.version import __version__
@@ -108,7 +104,7 @@ def write(
         common.SourceImageSequence = [_reference(path) for path in sources]
     common.RescaleSlope, common.RescaleIntercept, common.RescaleType = _decimal(slope), _decimal(low), "US"
     common.WindowCenter, common.WindowWidth = _decimal((high + low) / 2), _decimal(max(high - low, 1))
-    with _becoming(folder) as place:
+    with atomic.replacing_folder(folder) as place:
         for k in range(data.shape[2]):
             _slice(common, stored[..., k], like.affine, k, seed).save_as(
                 place / f"{k + 1:05d}.dcm", enforce_file_format=True
@@ -194,18 +190,3 @@ def _decimal(value: float) -> str:
     from pydicom.valuerep import format_number_as_ds
 
     return format_number_as_ds(float(value))
-
-
-@contextlib.contextmanager
-def _becoming(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A hidden folder that takes the place of ``folder`` when the block ends well, and vanishes when it does not."""
-    place = folder.with_name(f".{secrets.token_hex(4)}.{folder.name}")
-    place.mkdir()
-    try:
-        yield place
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        place.rename(folder)
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise

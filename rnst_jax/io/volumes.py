@@ -3,6 +3,7 @@
 import hashlib
 import pathlib
 
+from rnst_jax import checksum
 from rnst_jax.io import dicom, guard, nifti
 from rnst_jax.io.nifti import Volume
 
@@ -44,7 +45,6 @@ def label(path: pathlib.Path) -> str:
 
 def sha256(path: pathlib.Path) -> str:
     """The sha256 of a file, in hexadecimal; of a DICOM folder that of the sorted sha256 of its files."""
-    if path.is_dir():
-        return hashlib.sha256("".join(sorted(map(sha256, dicom.files(path)))).encode()).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    if not path.is_dir():
+        return checksum.sha256(path)
+    return hashlib.sha256("".join(sorted(map(checksum.sha256, dicom.files(path)))).encode()).hexdigest()

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from rnst_jax.denoise.noise import trusted
 from rnst_jax.priors import Denoised, Style
 from rnst_jax.solvers.drive import State
 from rnst_jax.types import Image, PRNGKey, Problem, Scalar, pytree
@@ -51,6 +52,8 @@ class Rnst:
         alpha: weight of the data term.
         beta: weight of the style prior.
         lam: weight of the denoising prior (lambda).
+        caution: c; beta counts 1 / (1 + c sigma^2) times, sigma the problem's: the noisier the image was, the more
+            contrast D has taken from it, and the less a style's statistics can be compared with it.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
         refine: evaluations of the engine on each candidate before its score is taken; the refined candidate is the
@@ -75,6 +78,7 @@ class Rnst:
     alpha: Scalar = 0.0
     beta: Scalar = 1.0
     lam: Scalar = 0.7
+    caution: Scalar = 0.0
     depths: tuple[int, ...] = jax.tree.static(default=(520, 620, 720))
     candidates: int = jax.tree.static(default=5)
     refine: int = jax.tree.static(default=20)
@@ -123,9 +127,8 @@ class Rnst:
         n = self._denoise(problem, x, number, key)
         images, losses = self._chain(n, state.aux)
         attractor = images[-1] if self.in_place else n
-        directions = (
-            self.alpha * self._data_gradient(problem, x) + self.beta * (x - images) + self.lam * (x - attractor)
-        )
+        beta = self.beta * trusted(self.caution, problem.sigma)
+        directions = self.alpha * self._data_gradient(problem, x) + beta * (x - images) + self.lam * (x - attractor)
         steps = self.mu * jnp.arange(1, self.candidates + 1)
         candidates = x - steps.reshape(-1, *[1] * images.ndim) * directions
         candidates = candidates.reshape(-1, *x.shape)
