@@ -81,7 +81,7 @@ def test_dry_run_names_the_data_term(scan, capsys):
     assert (config.alpha, config.crop) == (command.ALPHA, False)
     assert settings["alpha"] == command.ALPHA
     own = dataclasses.replace(rnst.presets.get("fast"), alpha=0.7)
-    assert command.with_data_term(own)[0] == dataclasses.replace(own, crop=False)
+    assert command.with_data_term(own)[0] == dataclasses.replace(own, crop=False, sharpening=0.0)
 
 
 def test_refusals(scan, capsys):
