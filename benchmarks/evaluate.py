@@ -196,9 +196,10 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
     balanced = rnst.presets.get("balanced")
     pixels = dataclasses.replace(
         balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, rim_gain=1.0, brain_darkening=1.0,
-        bias_correction=False, caution=0.0, sharpening=0.0, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), denoiser="identity",
-        intensity_weight=0.0,
+        bias_correction=False, endpoints=0.0, caution=0.0, sharpening=0.0, learning_rate=0.005,
+        factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
     )  # fmt: skip
+    still = {"beta": 0.0, "rim_gain": 1.0, "brain_darkening": 1.0, "bias_correction": False, "endpoints": 0.0}
     return {
         "input": lambda g: g.y,
         "NLM": slice_by_slice(nlm),
@@ -207,9 +208,7 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "histogram match": slice_by_slice(lambda y, _, mask, style, style_mask: match_histograms(y, style)),
         "NLM, masked match": slice_by_slice(lambda y, sigma, *rest: match(nlm(y, sigma) * rest[0], *rest)),
         "style transfer without RED": preset(pixels),
-        "RED without style": preset(
-            dataclasses.replace(balanced, beta=0.0, rim_gain=1.0, brain_darkening=1.0, bias_correction=False)
-        ),
+        "RED without style": preset(dataclasses.replace(balanced, **still)),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
     }

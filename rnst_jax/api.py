@@ -118,6 +118,9 @@ def prepare(
             raise ValueError("a field is divided out of images only; make it part of the forward model instead")
         y = jnp.clip(y / _images("field", field), 0, 1)
     solver = presets.build(config, extractor, progress)
+    if config.masked and not whole_heads:
+        # in a whole head fat and air decide what is brightest and darkest, and they are not what is to be compared
+        solver = dataclasses.replace(solver, endpoints=config.endpoints)
     region = jnp.asarray([grow(mask, config.margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
         y=y * region if config.masked and isinstance(physics, Identity) else y,
@@ -187,7 +190,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
     else 1; and ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a
-    scalp.
+    scalp, ``endpoints`` if they do not.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.

@@ -52,8 +52,9 @@ class Config:
         rim_gain: by how much the rim of the head is brighter than at low field if the style shows a scalp; see
             `rnst_jax.scalp`. Needs ``masked``.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
-        bias_correction: divide the scan by its receive field first, in the same case and for images only; see
-            `rnst_jax.bias`.
+        bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
+        endpoints: share by which the darkest and the brightest of the start are brought to those of the style, if the
+            style is a brain without its scalp, see `rnst_jax.style.align_endpoints`. Needs ``masked``.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
@@ -110,6 +111,7 @@ class Config:
     rim_gain: float = 1.22
     brain_darkening: float = 1.25
     bias_correction: bool = True
+    endpoints: float = 1.0
     content_from: Literal["input", "denoised", "start"] = "start"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
@@ -151,6 +153,7 @@ _PUBLISHED = Config(
     sigma_factor=1.0,
     caution=0.0,
     bias_correction=False,
+    endpoints=0.0,
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,

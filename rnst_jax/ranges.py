@@ -25,6 +25,7 @@ LEAST: dict[str, float] = {
     "history": 1,
     "native": 0,
     "margin": 0,
+    "endpoints": 0,
     "sharpening": 0,
     "apodisation": 0,
     "fine": 0,

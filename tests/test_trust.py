@@ -99,6 +99,7 @@ def free():
         beta=1.0,
         caution=0.0,
         sharpening=0.0,
+        endpoints=0.0,
         lam=0.0,
         denoiser="identity",
         learning_rate=0.02,

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnst_jax.denoise.noise import trusted
 from rnst_jax.priors import Denoised, Style
 from rnst_jax.solvers.drive import State
+from rnst_jax.style.endpoints import align_endpoints
 from rnst_jax.types import Image, PRNGKey, Problem, Scalar, pytree
 
 
@@ -54,6 +55,8 @@ class Rnst:
         lam: weight of the denoising prior (lambda).
         caution: c; beta counts 1 / (1 + c sigma^2) times, sigma the problem's: the noisier the image was, the more
             contrast D has taken from it, and the less a style's statistics can be compared with it.
+        endpoints: share by which the darkest and the brightest of a denoised start are brought to those of the style,
+            where there is one style, see `rnst_jax.style.align_endpoints`.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
         refine: evaluations of the engine on each candidate before its score is taken; the refined candidate is the
@@ -79,6 +82,7 @@ class Rnst:
     beta: Scalar = 1.0
     lam: Scalar = 0.7
     caution: Scalar = 0.0
+    endpoints: Scalar = 0.0
     depths: tuple[int, ...] = jax.tree.static(default=(520, 620, 720))
     candidates: int = jax.tree.static(default=5)
     refine: int = jax.tree.static(default=20)
@@ -98,7 +102,7 @@ class Rnst:
         """Targets, and the start; nothing is scored yet."""
         if self.denoise == "start":
             # a start that is not finite is returned as it came; one that D makes so is not hidden
-            x0 = jnp.where(jnp.isfinite(x0).all(), self._before(problem, x0), x0)
+            x0 = jnp.where(jnp.isfinite(x0).all(), self._aligned(problem, self._before(problem, x0)), x0)
         content = x0 if self.content_from == "start" else problem.physics.adjoint(problem.y)
         if self.content_from == "denoised":
             content = self._before(problem, content)
@@ -165,6 +169,11 @@ class Rnst:
     def _before(self, problem: Problem, x: Array) -> Array:
         """D(x) outside of the iterations."""
         return self._target(problem, x, jnp.zeros((), jnp.int32), jax.random.key(0))
+
+    def _aligned(self, problem: Problem, x: Image) -> Image:
+        if isinstance(problem.style, tuple) or isinstance(problem.style_mask, tuple):
+            return x
+        return align_endpoints(x, problem.mask, problem.style, problem.style_mask, self.endpoints)
 
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
         if self.denoise == "start":

@@ -1,6 +1,7 @@
 """The style engine: losses on features and the inner optimisation."""
 
 from rnst_jax.style.defaults import Defaults, defaults
+from rnst_jax.style.endpoints import align_endpoints
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.lbfgs import torch_lbfgs
 from rnst_jax.style.loss_sum import LossSum, TermTargets, blend
@@ -38,6 +39,7 @@ __all__ = [
     "TermTargets",
     "TorchLbfgs",
     "Variation",
+    "align_endpoints",
     "blend",
     "defaults",
     "gram",

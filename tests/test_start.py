@@ -1,0 +1,82 @@
+"""What is made of a denoised start before the style engine sees it, and how far noise lets the style count."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rnst_jax as rnst
+from rnst_jax import api, denoise
+from rnst_jax.style import align_endpoints
+from tests.phantoms import head
+from tests.tables import SHALLOW
+
+QUICK = dataclasses.replace(
+    rnst.presets.get("fast"), denoiser="gaussian", native=1, depths=(2,), bias_correction=False, **SHALLOW
+)
+MASK = np.zeros((48, 40), np.float32)
+MASK[6:-6, 6:-6] = 1
+
+
+def tissues(low, high, seed):
+    """A brain of intensities from low to high, air 0."""
+    return (MASK * np.random.default_rng(seed).uniform(low, high, MASK.shape)).astype(np.float32)
+
+
+def test_endpoints_become_those_of_the_style():
+    x, style = tissues(0.3, 0.7, 0), tissues(0.05, 0.9, 1)
+    out = np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK))
+    found, wanted = (np.percentile(image[MASK > 0], (0.5, 99.5)) for image in (out, style))
+    np.testing.assert_allclose(found, wanted, atol=0.005)
+    order = np.argsort(x[MASK > 0])
+    assert (np.diff(out[MASK > 0][order]) >= 0).all(), "a rising map"
+    assert (out[MASK == 0] == 0).all(), "air stays black"
+
+
+def test_no_share_changes_no_bit():
+    x, style = tissues(0.3, 0.7, 0), tissues(0.05, 0.9, 1)
+    assert (np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK, 0.0)) == x).all()
+
+
+@pytest.mark.parametrize(("whole_head", "share"), [(True, 0.0), (False, 1.0)])
+def test_endpoints_are_for_brains_without_a_scalp(whole_head, share, monkeypatch):
+    monkeypatch.setattr(api, "shows_scalp", lambda *_: whole_head)
+    found = api.prepare(tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None], preset=QUICK, mask=MASK[None])
+    solver = found.shared[1]
+    assert solver.endpoints == share
+
+
+def test_a_solver_that_a_user_builds_leaves_the_start_alone():
+    assert rnst.presets.build(QUICK, rnst.features.load("vgg16")).endpoints == 0
+
+
+def test_the_style_counts_less_where_there_is_noise():
+    """The whole step is T(x) - x times mu beta / (1 + c sigma^2)."""
+    x, style = jnp.asarray(tissues(0.3, 0.7, 0)), jnp.asarray(tissues(0.1, 0.9, 1))
+    config = dataclasses.replace(QUICK, denoiser="identity", sharpening=0.0)
+    extractor = rnst.features.load("vgg16")
+
+    def moved(caution, beta):
+        solver = rnst.presets.build(dataclasses.replace(config, caution=caution, beta=beta), extractor)
+        problem = rnst.Problem(x, style, jnp.asarray(MASK), jnp.asarray(MASK), rnst.physics.Identity(), 0.1)
+        return np.asarray(rnst.solve(problem, solver, max_steps=1).image - x)
+
+    full = moved(0.0, 0.5)
+    assert np.abs(full).max() > 0.01
+    np.testing.assert_allclose(moved(100.0, 0.5), full / 2, atol=1e-6)
+    np.testing.assert_allclose(moved(100.0, 1.0), full, atol=1e-6)
+
+
+def test_sharpening_steepens_edges_and_fades_with_the_noise():
+    x = jnp.asarray(head(64)[0], jnp.float32)
+    sharp = jax.jit(denoise.Sharpened(denoise.Identity(), 0.5, caution=400.0))
+
+    def added(sigma):
+        return np.abs(np.asarray(sharp(x, sigma)) - np.asarray(x)).max()
+
+    gradient = [np.abs(np.diff(image, axis=0)).max() for image in (np.asarray(x), np.asarray(sharp(x, 0.0)))]
+    assert gradient[1] > 1.1 * gradient[0]
+    assert added(0.05) == pytest.approx(added(0.0) / 2, rel=0.01)
+    assert np.asarray(sharp(x, 0.0)).min() >= 0
