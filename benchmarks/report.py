@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--results benchmarks/results] [--output docs/speed_tables.md]
 
-Reads throughput.json, scaling.json, profile.json and time_to_quality.json, as far as they are there; writes the tables
-and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is measured here.
+Reads throughput.json, scaling.json, profile.json, time_to_quality.json and race.json, as far as they are there; writes
+the tables and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is measured here.
 """
 
 import argparse
@@ -64,6 +64,17 @@ def trajectories(rows: Rows) -> str:
     )
 
 
+def race(rows: Rows) -> str:
+    """The losses of both engines."""
+    names = ("evaluations", "size", "published_loss", "ours_at_n_over_10", "ours_at_n_over_5")
+    lines = [[row[name] for name in names] for row in rows]
+    return (
+        f"## engine against engine\n\nMachine: {machines(rows)}. The published loss after N evaluations of the published "
+        f"engine, and after a tenth and a fifth of them of ours (`benchmarks/race.py`).\n\n"
+        f"{record.table(('N', 'side', 'published, N', 'ours, N / 10', 'ours, N / 5'), lines)}\n"
+    )
+
+
 def plot_trajectories(rows: Rows, path: pathlib.Path) -> None:
     """Score and SSIM in the head against evaluations, both algorithms, one column per slice."""
     figure = Figure(figsize=(3.2 * len(rows), 5.2), layout="constrained")
@@ -113,6 +124,8 @@ def main() -> None:
         if run_to_compare := [row for row in rows if row.get("published")]:
             plot_trajectories(run_to_compare, figures / "time_to_quality.png")
             parts.append("![scores against evaluations](figures/time_to_quality.png)\n")
+    if rows := load(args.results, "race"):
+        parts.append(race(rows))
     args.output.write_text("\n".join(parts))
     print("\n".join(parts))
 
