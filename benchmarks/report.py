@@ -69,8 +69,8 @@ def race(rows: Rows) -> str:
     names = ("evaluations", "size", "published_loss", "ours_at_n_over_10", "ours_at_n_over_5")
     lines = [[row[name] for name in names] for row in rows]
     return (
-        f"## engine against engine\n\nMachine: {machines(rows)}. The published loss after N evaluations of the published "
-        f"engine, and after a tenth and a fifth of them of ours (`benchmarks/race.py`).\n\n"
+        f"## engine against engine\n\nMachine: {machines(rows)}. The published loss after N evaluations of the "
+        f"published engine, and after a tenth and a fifth of them of ours (`benchmarks/race.py`).\n\n"
         f"{record.table(('N', 'side', 'published, N', 'ours, N / 10', 'ours, N / 5'), lines)}\n"
     )
 

@@ -40,6 +40,16 @@ def test_no_share_changes_no_bit():
     assert (np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK, 0.0)) == x).all()
 
 
+@pytest.mark.parametrize("value", [0.0, 0.4])
+def test_a_head_without_contrast_is_not_stretched(value):
+    x = jnp.asarray(0.4 * (1 - MASK) + value * MASK)
+    out, slope = jax.value_and_grad(lambda x: align_endpoints(x, MASK, jnp.asarray(tissues(0.1, 0.9, 1)), MASK).sum())(
+        x
+    )
+    assert jnp.isfinite(out)
+    assert jnp.isfinite(slope).all()
+
+
 @pytest.mark.parametrize(("whole_head", "share"), [(True, 0.0), (False, 1.0)])
 def test_endpoints_are_for_brains_without_a_scalp(whole_head, share, monkeypatch):
     monkeypatch.setattr(api, "shows_scalp", lambda *_: whole_head)

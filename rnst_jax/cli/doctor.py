@@ -105,17 +105,17 @@ def _reconstruction() -> str:
     """A small reconstruction from end to end."""
     import dataclasses
 
-    import rnst_jax as rnst
+    from rnst_jax import api, presets
 
     begun = time.perf_counter()
     rows, columns = np.mgrid[-16:16, -16:16]
     head = (np.hypot(rows, columns) < 12) * (0.6 + 0.2 * np.cos(rows / 3))
     noisy = np.clip(head + 0.15 * np.random.default_rng(0).standard_normal(head.shape), 0, 1)
     small = {"style_taps": ("conv1_1",), "content_taps": ("conv1_1",), "denoiser": "gaussian", "depths": (4,)}
-    config = dataclasses.replace(rnst.presets.get("fast"), native=1, bias_correction=False, **small)
+    config = dataclasses.replace(presets.get("fast"), native=1, bias_correction=False, **small)
     mask = (np.hypot(rows, columns) < 12)[None].astype(np.float32)
     options = {"preset": config, "mask": mask, "style_mask": mask, "sigma": 0.15}
-    image = np.asarray(rnst.reconstruct(noisy[None], head.T[None], **options).image[0])
+    image = np.asarray(api.reconstruct(noisy[None], head.T[None], **options).image[0])
     before, after = (float(np.square(found - head)[mask[0] > 0].mean()) for found in (noisy, image))
     if not after < before:
         raise RuntimeError(

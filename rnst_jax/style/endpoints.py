@@ -27,7 +27,8 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
     """
     a, b = quantiles(x, mask, 100)[jnp.array([0, -1])]
     c, d = quantiles(style, style_mask, 100)[jnp.array([0, -1])]
-    tiny = jnp.finfo(x.dtype).tiny
-    below = x * c / jnp.maximum(a, tiny)
-    above = c + (x - a) * (d - c) / jnp.maximum(b - a, tiny)
+    # where there is no range, nothing is stretched
+    least = 1e-4
+    below = x * c / jnp.maximum(a, least)
+    above = c + (x - a) * jnp.where(b - a > least, (d - c) / jnp.maximum(b - a, least), 1.0)
     return (x + share * (jnp.where(x < a, below, above) - x)).astype(x.dtype)
