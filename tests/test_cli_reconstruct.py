@@ -33,18 +33,18 @@ def scans(tmp_path, monkeypatch):
 class FakeSolver:
     """Stands in for the API: returns the square root of y, and marks the lanes it is told to as failed."""
 
-    def __init__(self, failed=(), values=None):
-        self.failed, self.values, self.called = failed, values, None
+    def __init__(self, failed=(), values=None, planned=10):
+        self.failed, self.values, self.planned, self.called = failed, values, planned, None
 
     def planned_evaluations(self, config):
-        return 10
+        return self.planned
 
     def compile_parts(self, y, style, **options):
         self.called = options | {"y": y, "style": style}
 
         def run(number):
             lanes = jnp.arange(len(y))[number * options["chunk"] :][: options["chunk"]]
-            for _ in lanes:
+            for _ in lanes if options["progress"] else ():
                 thread = threading.Thread(target=options["progress"], args=(5, 0.5))
                 thread.start()
                 thread.join()
@@ -79,6 +79,15 @@ def solver(monkeypatch):
         return fake
 
     return install
+
+
+@pytest.mark.parametrize(("planned", "within"), [(10, False), (20_000, True)])
+def test_the_settings_alone_decide_how_progress_is_told(scans, solver, planned, within):
+    """What calls back to Python rounds otherwise: no other option may change a bit of the result."""
+    for name, options in {"a": [], "b": ["--quiet"], "c": ["--compilation-cache", "programs"]}.items():
+        fake = solver(planned=planned)
+        assert main(["reconstruct", "content.nii.gz", f"{name}.nii.gz", "--style", "style.nii.gz", *options]) == 0
+        assert (fake.called["progress"] is not None) == within
 
 
 def test_reconstruct_writes_volume_sidecar_and_trace(scans, capsys, solver):

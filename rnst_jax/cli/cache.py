@@ -14,7 +14,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--compilation-cache",
         type=pathlib.Path,
         metavar="DIR",
-        help="keep compiled programs here for later runs with the same sizes; no progress bar then",
+        help="keep compiled programs here for later runs with the same sizes",
     )
 
 

@@ -117,7 +117,6 @@ def _own(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         "uri": job.uri,
         "report": args.report / f"{stem(job.out)}.html" if args.report else None,
         "reference": args.reference / job.content.name if args.reference else None,
-        # a progress bar calls back to Python, and such a program serves one scan only
         "cohort": True,
     }
 

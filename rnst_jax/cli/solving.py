@@ -15,6 +15,10 @@ from rnst_jax.io.prepare import Case
 ON_CPU = 2
 """Slices at a time on a CPU: four take 5 % less time per slice, and an interrupted run loses twice as many."""
 
+LONG = 1000
+"""Evaluations of a slice above which progress is told from within. Such a program calls back to Python, JAX keeps none
+on the disk, and it may round otherwise: so the settings alone decide, lest --quiet or a folder change a bit."""
+
 
 class Solved(NamedTuple):
     """All slices of a case.
@@ -87,7 +91,8 @@ def solve(
         progress = Progress(round(planned["evaluations"] * share), args.quiet)
         options.say(args, planned["summary"])
         begun = time.perf_counter()
-        parts = _compile(args, case, config, extractor, progress, measured, size)
+        within = planned["evaluations"] / total > LONG
+        parts = _compile(args, case, config, extractor, progress if within else None, measured, size)
         compile_seconds = time.perf_counter() - begun
         options.say(args, f"compiled in {compile_seconds:.1f} s")
         told = "ends after this step; once more to end at once"
@@ -98,6 +103,8 @@ def solve(
                 jax.effects_barrier()
                 done[n] = _arrays(found) | {"seconds": np.asarray(time.perf_counter() - begun)}
                 kept.save(n, done[n])
+                if not within:
+                    progress(int(done[n]["evaluations"].sum()), float(np.mean(done[n]["score"])))
                 if came():
                     left = _slices([n for n in wanted if n not in done], total, size)
                     raise interrupt.Interrupted(
@@ -120,7 +127,7 @@ def _compile(
     case: Case,
     config: Any,
     extractor: Any,
-    progress: Progress,
+    progress: Progress | None,
     measured: Any,
     size: int,
 ) -> Any:
@@ -144,8 +151,7 @@ def _compile(
         sigma=case.noise / (case.scaling.hi - case.scaling.lo),
         chunk=size,
         key=jax.random.key(args.seed),
-        # JAX keeps no program that calls back to Python, neither on the disk nor for the next scan
-        progress=None if args.compilation_cache or args.cohort else progress,
+        progress=progress,
         **physics,
     )
 
