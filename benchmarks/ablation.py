@@ -29,13 +29,12 @@ def rows(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
     def other(**changes) -> rnst.presets.Config:
         return dataclasses.replace(config, **changes)
 
-    still = {"rim_gain": 1.0, "brain_darkening": 1.0}
     return {
         AS_IS: config,
         "no bias correction": other(bias_correction=False),
         "no style (beta = 0)": other(beta=0.0),
-        "no change of rim and brain": other(**still),
-        "none of these three": other(bias_correction=False, beta=0.0, **still),
+        "no change of rim and brain": other(rim_gain=1.0, brain_darkening=1.0),
+        "none of these three": other(**evaluate.NO_STYLE),
         "no Gram term": other(style_weight=0.0),
         "no intensity term": other(intensity_weight=0.0),
         "no content term": other(content_weight=0.0),
@@ -51,9 +50,7 @@ def rows(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
         "wavelet": other(denoiser="wavelet"),
         "total variation": other(denoiser="tv"),
         "DnCNN": other(denoiser="dncnn"),
-        "free pixels, beta = 1": other(
-            parametrisation="pixels", reduce=1, learning_rate=0.005, factors=(1, 2, 4, 8, 16, 32), beta=1.0, caution=0.0
-        ),
+        "free pixels, beta = 1": other(**evaluate.FREE_PIXELS),
         "10 evaluations": other(depths=(10,)),
         "160 evaluations": other(depths=(160,)),
     }

@@ -194,12 +194,8 @@ def preset(config: rnst.presets.Config) -> Callable[[Group], np.ndarray]:
 def rows() -> dict[str, Callable[[Group], np.ndarray]]:
     """All rows by name."""
     balanced = rnst.presets.get("balanced")
-    pixels = dataclasses.replace(
-        balanced, parametrisation="pixels", reduce=1, beta=1.0, lam=0.0, rim_gain=1.0, brain_darkening=1.0,
-        bias_correction=False, endpoints=0.0, caution=0.0, sharpening=0.0, learning_rate=0.005,
-        factors=(1, 2, 4, 8, 16, 32), denoiser="identity", intensity_weight=0.0,
-    )  # fmt: skip
-    still = {"beta": 0.0, "rim_gain": 1.0, "brain_darkening": 1.0, "bias_correction": False, "endpoints": 0.0}
+    bare = {"lam": 0.0, "sharpening": 0.0, "denoiser": "identity", "intensity_weight": 0.0}
+    pixels = dataclasses.replace(balanced, **NO_STYLE | FREE_PIXELS | bare)
     return {
         "input": lambda g: g.y,
         "NLM": slice_by_slice(nlm),
@@ -208,11 +204,22 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "histogram match": slice_by_slice(lambda y, _, mask, style, style_mask: match_histograms(y, style)),
         "NLM, masked match": slice_by_slice(lambda y, sigma, *rest: match(nlm(y, sigma) * rest[0], *rest)),
         "style transfer without RED": preset(pixels),
-        "RED without style": preset(dataclasses.replace(balanced, **still)),
+        "RED without style": preset(dataclasses.replace(balanced, **NO_STYLE)),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
     }
 
+
+NO_STYLE: dict[str, Any] = {
+    "beta": 0.0, "rim_gain": 1.0, "brain_darkening": 1.0, "bias_correction": False, "endpoints": 0.0,
+}  # fmt: skip
+"""Settings with which the style, and what is known of high-field scans, change nothing."""
+
+FREE_PIXELS: dict[str, Any] = {
+    "parametrisation": "pixels", "reduce": 1, "learning_rate": 0.005, "factors": (1, 2, 4, 8, 16, 32),
+    "beta": 1.0, "caution": 0.0,
+}  # fmt: skip
+"""Settings with which the whole image is the style engine's."""
 
 BASELINES = ("NLM", "BM3D (package)", "wavelet", "histogram match", "NLM, masked match")
 

@@ -40,6 +40,16 @@ def correlate(x: Image, weights: Float[Array, "taps"] | np.ndarray, axis: int) -
     return jnp.matmul(band, x, precision=highest) if axis == 0 else jnp.matmul(x, band.T, precision=highest)
 
 
+def separable(x: Image, weights: Float[Array, "taps"] | np.ndarray) -> Image:
+    """`correlate` with the same weights along rows and columns.
+
+    Examples:
+        >>> separable(jnp.eye(3), jnp.array([0.0, 2.0, 0.0]))[0].tolist()
+        [4.0, 0.0, 0.0]
+    """
+    return correlate(correlate(x, weights, 0), weights, 1)
+
+
 def gaussian_weights(width: Scalar, radius: int) -> Float[Array, "taps"]:
     """exp(-k^2 / (2 width^2)) for |k| <= radius, normalised to sum 1; width (pixels) may be traced, 0 gives a delta.
 
@@ -66,8 +76,7 @@ def sharpened(x: Image, amount: Scalar, width: Scalar = 1.5) -> Image:
         >>> bool(edge.min() < -0.1), bool(edge.max() > 1.1)
         (True, True)
     """
-    weights = gaussian_weights(width, 8)
-    return x + amount * (x - correlate(correlate(x, weights, 0), weights, 1))
+    return x + amount * (x - separable(x, gaussian_weights(width, 8)))
 
 
 def laplacian_of_gaussian(x: Image, sigma: float = 1.5, *, truncate: float = 4.0) -> Image:

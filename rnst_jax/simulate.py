@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnst_jax.filters import correlate, gaussian_weights
+from rnst_jax.filters import gaussian_weights, separable
 from rnst_jax.types import Image, PRNGKey, Scalar
 
 _RADIUS = 8
@@ -47,7 +47,7 @@ def degrade(
     field_key, noise_key = jax.random.split(key)
     received = compress(image, saturation) * bias_field(field_key, image.shape, bias)
     weights = gaussian_weights(blur, _RADIUS)
-    return rician(correlate(correlate(received, weights, 0), weights, 1), noise_key, noise)
+    return rician(separable(received, weights), noise_key, noise)
 
 
 def compress(image: Image, saturation: Scalar) -> Image:

@@ -43,9 +43,8 @@ def test_no_share_changes_no_bit():
 @pytest.mark.parametrize("value", [0.0, 0.4])
 def test_a_head_without_contrast_is_not_stretched(value):
     x = jnp.asarray(0.4 * (1 - MASK) + value * MASK)
-    out, slope = jax.value_and_grad(lambda x: align_endpoints(x, MASK, jnp.asarray(tissues(0.1, 0.9, 1)), MASK).sum())(
-        x
-    )
+    style = jnp.asarray(tissues(0.1, 0.9, 1))
+    out, slope = jax.value_and_grad(lambda x: align_endpoints(x, MASK, style, MASK).sum())(x)
     assert jnp.isfinite(out)
     assert jnp.isfinite(slope).all()
 

@@ -43,7 +43,7 @@ def _seconds(config: Any, extractor: str, shape: tuple[int, ...], evaluations: i
     """A guess of the run time: the network's work at the speed of a matrix product here, and half as much more.
 
     The rest is the denoiser, and what the network's small convolutions lose against a matrix product. On 2 CPU cores
-    ``balanced`` took 14 s where this said 15.
+    that other work shared ``balanced`` took 45 s where this said 42.
     """
     from rnst_jax.bench import record
     from rnst_jax.features import MODELS

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rnst_jax.filters import correlate, gaussian_weights
+from rnst_jax.filters import gaussian_weights, separable
 from rnst_jax.types import Image, Scalar, pytree
 
 
@@ -35,8 +35,7 @@ class Gaussian:
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
         """Blur one image; sigma in units of x, 0 or more."""
-        weights = gaussian_weights(self.width(sigma), self.radius)
-        return correlate(correlate(x, weights, 0), weights, 1)
+        return separable(x, gaussian_weights(self.width(sigma), self.radius))
 
     def width(self, sigma: Scalar) -> Scalar:
         """The width w(sigma) in pixels."""
