@@ -3,6 +3,7 @@
 import gzip
 import json
 import pathlib
+import re
 
 import nibabel as nib
 import numpy as np
@@ -115,3 +116,11 @@ BAD = {
     write_nan: ("NaN", "replace them"),
     write_singular: ("singular", "set a valid sform"),
 }
+
+
+def page():
+    """The text of the report page.html, and the data in it."""
+    text = pathlib.Path("page.html").read_text()
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert data
+    return text, json.loads(data[1])

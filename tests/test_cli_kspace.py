@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ import pytest
 import rnst_jax as rnst
 from rnst_jax.cli import kspace as command
 from rnst_jax.cli.main import main
+from rnst_jax.io.kspace import read
+from rnst_jax.io.prepare_kspace import prepare_kspace
 from tests import phantoms, scans
 from tests.kspace_files import images, transform
 from tests.tables import shallow, short
@@ -68,6 +71,27 @@ def test_with_the_data_term_alone_the_output_is_the_scan(scan, capsys):
     assert 0.4 < head.mean() < 0.8
     error = np.linalg.norm((found - expected)[head]) / np.linalg.norm(expected[head])
     assert error < 0.05, "the phase is smooth, so little is lost by the real model"
+
+
+def test_the_report_shows_the_residual(scan):
+    """A^H (A x - y) is what was added to an image that agrees with its k-space, and stands on the page."""
+    pathlib.Path("c.toml").write_text(PLAIN)
+    assert main([*ARGV, *OPTIONS, "--config", "c.toml", "-q", "--report", "page.html"]) == 0
+    volumes = {volume["name"]: volume for volume in scans.page()[1]["volumes"]}
+    assert list(volumes) == ["input", "output", "change", "residual", "style"]
+    told = re.search(r"is ([\d.]+) times", volumes["residual"]["caption"])
+    assert told
+    assert 0 < float(told[1]) < 0.1, "the data term alone was minimised"
+    kspace = read(pathlib.Path("scan.npz"), axes=("j-", "i-", "k"), forward=True)
+    measured = prepare_kspace(kspace, pathlib.Path("style.nii.gz"), geometry_path=pathlib.Path("like.nii.gz"))
+    physics = jax.vmap(lambda physics, y: physics.adjoint(y))
+    agreed = np.asarray(physics(command.data(measured)[1]["physics"], jnp.asarray(measured.y)))
+    least, small = command.residual(measured, agreed)
+    added = np.zeros_like(agreed)
+    added[0, 10:14, 20:30] = 0.5
+    found, more = command.residual(measured, agreed + added)
+    assert small < 0.05 < more
+    np.testing.assert_allclose(found - least, added, atol=1e-5)
 
 
 def test_dry_run_names_the_data_term(scan, capsys):

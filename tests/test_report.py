@@ -14,7 +14,7 @@ import pytest
 
 from rnst_jax.cli.main import main
 from rnst_jax.io.planes import to_slices
-from tests.scans import ARGV, SIZE, files, make, refused, save, volume
+from tests.scans import ARGV, SIZE, files, make, page, refused, save, volume
 
 SHORT = 'preset = "fast"\ndepths = [2]\ndenoiser = "gaussian"\nstyle_taps = ["conv1_1"]\ncontent_taps = ["conv1_1"]\n'
 ARGS = [*ARGV, "--config", "short.toml", "-q", "--report", "page.html"]
@@ -28,13 +28,6 @@ def scans(tmp_path, monkeypatch):
     save("reference.nii.gz", volume(0, 0.0)[0].astype(np.float32))
     pathlib.Path("short.toml").write_text(SHORT)
     return tmp_path
-
-
-def page():
-    text = pathlib.Path("page.html").read_text()
-    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)
-    assert data
-    return text, json.loads(data[1])
 
 
 def picture(data, name):

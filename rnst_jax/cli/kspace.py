@@ -91,6 +91,30 @@ def data(measured: KSpaceCase) -> tuple[np.ndarray, dict[str, Any]]:
     return measured.y, {"physics": Sense(maps, jnp.asarray(measured.sampled)), "physics_axis": 0}
 
 
+def residual(measured: KSpaceCase, images: np.ndarray) -> tuple[np.ndarray, float]:
+    """What the output and the measurement disagree in, A^H (A x - y), and the relative misfit |A x - y| / |y|.
+
+    Args:
+        measured: the case.
+        images: x, (B, H, W), in the units of ``measured.y``.
+
+    Returns:
+        (B, H, W) in the same units, above 0 where the output holds more than was measured; and the misfit over all
+        slices.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    y, options = data(measured)
+
+    def one(physics: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        difference = physics.forward(x) - y
+        return physics.adjoint(difference), jnp.linalg.norm(difference)
+
+    found, misfits = jax.jit(jax.vmap(one))(options["physics"], jnp.asarray(images), jnp.asarray(y))
+    return np.asarray(found), float(jnp.linalg.norm(misfits) / np.linalg.norm(y))
+
+
 def _axes(text: str) -> tuple[str, ...]:
     try:
         return parse_axes(text)

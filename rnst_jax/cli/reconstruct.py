@@ -144,14 +144,15 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     if force:
         # An old sidecar must never describe a new image, not even when this is interrupted.
         sidecar.unlink(missing_ok=True)
-    volume = case.volume(np.where(np.isfinite(solved.images), solved.images, case.y))
+    solved = solved._replace(images=np.where(np.isfinite(solved.images), solved.images, case.y))
+    volume = case.volume(solved.images)
     nifti.write(args.out, volume, case.content, force)
     if args.trace:
         with replacing(args.trace, force) as stream:
             np.savez(stream, **solved.result.trace)
     if args.dicom_out:
         dicom.write(args, volume, case.content, planned["settings"]["Preset"])
-    scores = report.write(args, case, volume, truth, solved.result, record) if args.report else {}
+    scores = report.write(args, case, volume, truth, solved, record, measured) if args.report else {}
     write_json(sidecar, record, force)
     kept.remove()
     if not args.json:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rnst_jax.cli import evaluate, options
+from rnst_jax.cli import evaluate, kspace, options
+from rnst_jax.cli.solving import Solved
 from rnst_jax.io import nifti, volumes
 from rnst_jax.io.atomic import check_output
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.planes import from_slices, to_slices
 from rnst_jax.io.prepare import Case
+from rnst_jax.io.prepare_kspace import KSpaceCase
 from rnst_jax.mask import head_mask
 
 
@@ -75,8 +77,9 @@ def write(
     case: Case,
     output: np.ndarray,
     truth: nifti.Volume | None,
-    result: Any,
+    solved: Solved,
     record: dict[str, Any],
+    measured: KSpaceCase | None,
 ) -> dict[str, float]:
     """Write the report of a finished reconstruction, and return the mean scores if there is a reference.
 
@@ -85,8 +88,9 @@ def write(
         case: what was reconstructed.
         output: the written volume, (i, j, k).
         truth: of `reference`.
-        result: of `rnst_jax.reconstruct`.
+        solved: its slices.
         record: the sidecar's content.
+        measured: the case of k-space, or None.
     """
     from rnst_jax.report import page
 
@@ -100,6 +104,10 @@ def write(
 
     rows, mean = scores(case, output, truth)
     grid = to_slices(case.content, "axial")
+    residual = None
+    if measured:
+        found, misfit = kspace.residual(measured, solved.images)
+        residual = around(found * case.scaling.hi), misfit
     pictures = page.Pictures(
         content=grid.stack,
         output=axial(output),
@@ -109,8 +117,9 @@ def write(
         plane=case.slices.plane,
         sigma=float(case.noise.mean()),
         reference=None if truth is None else axial(truth.data),
+        residual=residual,
     )
-    traces = {name: np.asarray(values) for name, values in result.trace.items()}
+    traces = {name: np.asarray(values) for name, values in solved.result.trace.items()}
     title = f"{args.out.name}, made from {volumes.label(args.content)}"
     rows = [*rows, {"slice": "mean"} | mean] if rows else []
     page.write(args.report, title, pictures, record, traces, rows, options.may_replace(args))

@@ -20,6 +20,8 @@ from rnst_jax.report.figures import scaled
 _MOST_VOXELS = 8_000_000
 """Of a picture volume; larger ones are shown at every second or third voxel, so that the file stays below 60 MB."""
 
+_RESIDUAL = "Residual A^H (A x - y) of the output x against the measured k-space y"
+
 Volume3 = Float[np.ndarray, "depth rows columns"]
 
 
@@ -36,6 +38,7 @@ class Pictures:
         plane: that of the acquisition, shown first.
         sigma: standard deviation of the noise, in the units of the content.
         reference: for comparison only, any units.
+        residual: of a forward model, A^H (A x - y), the units of the content; and |A x - y| / |y|.
     """
 
     content: Volume3
@@ -46,6 +49,7 @@ class Pictures:
     plane: str
     sigma: float
     reference: Volume3 | None = None
+    residual: tuple[Volume3, float] | None = None
 
 
 def write(
@@ -98,16 +102,25 @@ def _data(pictures: Pictures) -> dict[str, Any]:
     while pictures.content[::skip, ::skip, ::skip].size > _MOST_VOXELS:
         skip += 1
     thin = (slice(None, None, skip),) * 3
-    change = pictures.output - pictures.content
-    most = float(np.percentile(np.abs(change[pictures.mask]), 99)) or 1.0
-    times = f" ({most / pictures.sigma:.2g} times the noise)" if pictures.sigma > 0 else ""
+    ends = {}
+
+    def signed(name: str, caption: str, values: Volume3) -> tuple[str, str, np.ndarray, str]:
+        most = float(np.percentile(np.abs(values[pictures.mask]), 99)) or 1.0
+        times = f" ({most / pictures.sigma:.2g} times the noise)" if pictures.sigma > 0 else ""
+        ends[name] = (f"-{most:.3g}", f"{most:.3g}{times}")
+        return name, caption, _diverging(values, most), "diverging"
+
+    taken = "Output - input: what was taken away (blue) and added (red)"
     shown = [
         ("input", "Input", _grey(pictures.content, pictures.mask), "grey"),
         ("output", "Output (synthetic)", _grey(pictures.output, pictures.mask), "grey"),
-        ("change", "Output - input: what was taken away (blue) and added (red)", _diverging(change, most), "diverging"),
+        signed("change", taken, pictures.output - pictures.content),
         ("style", "Style: the slices of another person that were used", _grey(pictures.style, None), "grey"),
     ]
-    ends = {"change": (f"-{most:.3g}", f"{most:.3g}{times}")}
+    if pictures.residual is not None:
+        values, misfit = pictures.residual
+        told = f"{_RESIDUAL}; |A x - y| is {misfit:.2g} times |y|"
+        shown.insert(3, signed("residual", told, values))
     if pictures.reference is not None:
         error = scaled(pictures.output, pictures.mask) - scaled(pictures.reference, pictures.mask)
         error *= pictures.mask
