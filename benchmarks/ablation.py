@@ -14,6 +14,7 @@ import pathlib
 import common
 import evaluate
 import numpy as np
+import pairs
 from sensitivity import measure
 
 import rnst_jax as rnst
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "ablation.json")
     args = parser.parse_args()
-    groups = evaluate.real(args.data)
+    groups = pairs.real(args.data)
     cases = {name: (groups, config) for name, config in rows(rnst.presets.get(AS_IS)).items()}
     scores = measure(cases, args.rows, args.output, AS_IS)
     head = ["row", *(f"{contrast} {metric}" for contrast in ("T1w", "T2w") for metric in METRICS)]

@@ -2,16 +2,13 @@
 
     python benchmarks/evaluate.py [--sets real simulated fields] [--rows TEXT ...] [--output F.json]
 
-Sets. ``real``: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject.
-``simulated``: the MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by
-`rnst_jax.simulate.degrade` with noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the
-same plane, 16 mm away. ``fields``: the same slices at 0.055, 0.3 and 1.5 T by published relaxation times and nilearn's
-tissue maps (`rnst_jax.physics.field.low_field`), with half, two thirds and four fifths of k-space and noise of 15, 10
-and 5 of 255.
+The sets are those of `pairs`. Every row gets the same slice, style, masks and noise estimate (not the truth), and is
+scored slice by slice against a reference that none of them sees. The differences to the input, and of ``balanced`` to
+the best baseline, come with 95 % intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000
+draws. Real slices are neighbours: `rnst_jax.trust.slice_jumps` of them comes along.
 
-Every row gets the same slice, style, masks and noise estimate (not the truth), and is scored slice by slice against a
-reference that none of them sees. The differences to the input, and of ``balanced`` to the best baseline, come with 95 %
-intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000 draws.
+The published presets would take days: their rows are shortened to a two hundredth of the evaluations, and take half an
+hour of two cores each for the simulated set. More evaluations make their scores worse, see `time_to_quality`.
 """
 
 import argparse
@@ -20,132 +17,25 @@ import json
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import common
-import jax
 import jax.numpy as jnp
 import numpy as np
-from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
+import pairs
+from pairs import Group
 from skimage.exposure import match_histograms
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 
 import rnst_jax as rnst
 from rnst_jax import api
 from rnst_jax.bench import record
-from rnst_jax.denoise import estimate_noise
-from rnst_jax.io import nifti
-from rnst_jax.io.planes import to_slices
-from rnst_jax.io.prepare import prepare
-from rnst_jax.mask import bounding_box, head_mask
+from rnst_jax.mask import bounding_box
 from rnst_jax.metrics import head_scores, minmax_scores
-from rnst_jax.physics.field import low_field
-from rnst_jax.simulate import degrade
+from rnst_jax.scalp import rim_weight
+from rnst_jax.trust import slice_jumps
 
 METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
-NOISE = (5, 10, 15, 20, 25)
-PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
-"""Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
-FIELDS = ((0.055, 0.5, 15), (0.3, 0.67, 10), (1.5, 0.8, 5))
-"""In T, with the share of k-space that is acquired and the noise of 255."""
-
-
-class Group(NamedTuple):
-    """Slices of one size that are reconstructed together."""
-
-    name: dict[str, Any]
-    y: np.ndarray
-    style: np.ndarray
-    mask: np.ndarray
-    style_mask: np.ndarray
-    sigma: np.ndarray
-    reference: np.ndarray
-    reference_mask: np.ndarray
-
-
-def real(
-    data: pathlib.Path, styles: dict[str, str] = common.STYLES, style_contrasts: dict[str, str] | None = None
-) -> list[Group]:
-    """The real pairs, prepared as the command line prepares them.
-
-    Args:
-        data: the folder with sub-01 and so on.
-        styles: whose 3 T scan is the style of whom.
-        style_contrasts: the style's contrast for each of the content's, the same by default.
-    """
-    groups = []
-    for contrast in ("T1w", "T2w"):
-        style_contrast = (style_contrasts or {}).get(contrast, contrast)
-        for subject, style in styles.items():
-            content = data / subject / f"{subject}_acq-0p055T_{contrast}.nii.gz"
-            case = prepare(content, data / style / f"{style}_acq-3T_{style_contrast}.nii.gz")
-            registered = nifti.read(data / subject / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
-            reference = to_slices(registered, case.slices.plane).stack
-            sigma = np.asarray(case.noise) / (case.scaling.hi - case.scaling.lo)
-            masks = heads(reference)
-            name = {"set": "real", "subject": subject, "contrast": contrast, "noise": None, "plane": "axial"}
-            groups.append(Group(name, case.y, case.style, case.mask, case.style_mask, sigma, reference, masks))
-    return groups
-
-
-def template_slices(volume: np.ndarray, plane: str, shift: int = 0) -> np.ndarray:
-    """The slices of a plane of the template, or those ``shift`` mm further."""
-    axis, positions = PLANES[plane]
-    return np.stack([np.rot90(np.take(volume, p + shift, axis)) for p in positions])
-
-
-def heads(stack: np.ndarray) -> np.ndarray:
-    """The mask of the head in every slice."""
-    return np.stack([head_mask(x) for x in stack])
-
-
-def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray, masks: list) -> Group:
-    """A group from what a simulation gave: scaled, with the heads and the noise found in it.
-
-    ``masks`` are those of the clean slices and of the styles.
-    """
-    y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
-    found = heads(y).astype(np.float32)
-    sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
-    return Group(name, y, style, found, masks[1].astype(np.float32), sigma, clean, masks[0])
-
-
-def simulated() -> list[Group]:
-    """The simulated pairs, one group per plane and noise level."""
-    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
-    groups = []
-    for plane in PLANES:
-        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
-        masks = [heads(clean), heads(style)]
-        # the same receive fields, and the same noise but for its size, at every level
-        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
-        for noise in NOISE:
-            y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
-            name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
-            groups.append(simulated_group(name, y, clean, style, masks))
-    return groups
-
-
-def fields() -> list[Group]:
-    """The template as `rnst_jax.physics.field.low_field` shows it at other fields, one group per plane and field."""
-    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
-    tissues = {"grey": load_mni152_gm_template(resolution=1), "white": load_mni152_wm_template(resolution=1)}
-    maps = {name: np.asarray(image.get_fdata(), np.float32).clip(0, 1) for name, image in tissues.items()}
-    maps["csf"] = (1 - maps["grey"] - maps["white"]).clip(0, 1) * (template > 0)
-    groups = []
-    for plane in PLANES:
-        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
-        masks = [heads(clean), heads(style)]
-        fractions = {name: jnp.asarray(template_slices(values, plane)) for name, values in maps.items()}
-        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
-        for tesla, keep, noise in FIELDS:
-            options = {"field": tesla, "keep": keep, "taper": 0.5, "noise": noise / 255}
-            y = jax.vmap(lambda x, key, maps, options=options: low_field(x, key, maps=maps, **options))(
-                jnp.asarray(clean), keys, fractions
-            )
-            name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
-            groups.append(simulated_group(name, y, clean, style, masks))
-    return groups
 
 
 def match(x: np.ndarray, mask: np.ndarray, style: np.ndarray, style_mask: np.ndarray) -> np.ndarray:
@@ -179,10 +69,11 @@ def bm3d(y: np.ndarray, sigma: float, *_: Any) -> np.ndarray:
 
 
 def preset(config: rnst.presets.Config) -> Callable[[Group], np.ndarray]:
-    """A row from one of our configs, on the boxes of the heads as the command line works."""
+    """A row from one of our configs, on the boxes of the heads if it crops, as the command line works."""
 
     def row(g: Group) -> np.ndarray:
-        box, style_box = ((slice(None), *bounding_box(masks > 0)) for masks in (g.mask, g.style_mask))
+        boxes = ((slice(None), *(bounding_box(masks > 0) if config.crop else ())) for masks in (g.mask, g.style_mask))
+        box, style_box = boxes
         options = {"mask": g.mask[box], "style_mask": g.style_mask[style_box], "sigma": g.sigma, "preset": config}
         images = np.zeros(g.y.shape, np.float32)
         images[box] = api.reconstruct(g.y[box], g.style[style_box], **options).image
@@ -207,7 +98,15 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "RED without style": preset(dataclasses.replace(balanced, **NO_STYLE)),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
+        "upstream, shortened": preset(shortened("upstream")),
+        "paper, shortened": preset(shortened("paper")),
     }
+
+
+def shortened(name: str) -> rnst.presets.Config:
+    """A published preset with one outer iteration of 20, and a tenth of its evaluations: 216 of 43,200."""
+    full = rnst.presets.get(name)
+    return dataclasses.replace(full, steps=1, depths=tuple(n // 10 for n in full.depths), refine=full.refine // 10)
 
 
 NO_STYLE: dict[str, Any] = {
@@ -232,6 +131,12 @@ def score(g: Group, images: np.ndarray) -> list[dict[str, float]]:
         scores = minmax_scores(reference, image) | head_scores(reference, image, jnp.asarray(mask))
         found.append({metric: round(float(scores[metric]), 5) for metric in METRICS})
     return found
+
+
+def jumps(g: Group, images: np.ndarray) -> list[float]:
+    """How differently neighbouring slices were mapped, inside the rims."""
+    inner = np.stack([(mask > 0) & (rim_weight(mask) < 0.01) for mask in g.mask])
+    return [round(float(jump), 4) for jump in slice_jumps(g.y, images, inner)]
 
 
 def interval(differences: dict[Any, list[float]], draws: int = 10_000) -> tuple[float, float]:
@@ -260,6 +165,12 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
         return float(np.mean([np.mean(v) for v in values(row, metric).values()]))
 
     lines = [[row, *(round(mean(row, m), 4) for m in METRICS)] for row in names]
+    head = ["row", *METRICS]
+    if kind == "real":
+        head.append("slice_jump")
+        for line in lines:
+            found = [j for c in chosen if c["row"] == line[0] for j in c.get("slice_jumps", [np.nan])]
+            line.append(round(float(np.mean(found)), 4))
     present = [row for row in BASELINES if row in names]
     if "balanced" in names and present:
         line = ["balanced - best baseline"]
@@ -268,8 +179,8 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
             ours, theirs = values("balanced", metric), values(best, metric)
             low, high = interval({u: list(np.subtract(ours[u], theirs[u])) for u in ours})
             line.append(f"{mean('balanced', metric) - mean(best, metric):+.3f} ({low:+.3f} to {high:+.3f})")
-        lines.append(line)
-    return f"\n{kind}, {contrast}\n\n" + record.table(("row", *METRICS), lines)
+        lines.append(line + [""] * (len(head) - len(line)))
+    return f"\n{kind}, {contrast}\n\n" + record.table(head, lines)
 
 
 def main() -> None:
@@ -280,14 +191,17 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
-    made = {"real": lambda: real(args.data), "simulated": simulated, "fields": fields}
+    made = {"real": lambda: pairs.real(args.data), "simulated": pairs.simulated, "fields": pairs.fields}
     groups = [group for name in args.sets for group in made[name]()]
     for name, row in rows().items():
         if args.rows is not None and not any(text in name for text in args.rows):
             continue
         for g in groups:
             start = time.perf_counter()
-            cell = {"row": name, **g.name, "scores": score(g, row(g))}
+            images = row(g)
+            cell = {"row": name, **g.name, "scores": score(g, images)}
+            if g.name["set"] == "real":
+                cell["slice_jumps"] = jumps(g, images)
             cell["seconds"] = round(time.perf_counter() - start, 2)
             key = tuple(cell[k] for k in ("row", *g.name))
             file["cells"] = [c for c in file["cells"] if tuple(c[k] for k in ("row", *g.name)) != key] + [cell]

@@ -2,9 +2,10 @@
 
     python benchmarks/sensitivity.py [--preset balanced] [--rows TEXT ...] [--output FILE]
 
-Real pairs only (sub-01 to sub-03, T1w and T2w, 4 slices each). Rows: each number times 0.5 and times 2 (of the gains,
-what they exceed 1 by), and other styles: another subject, another slice (their order turned round), the other contrast.
-Scores as in `evaluate`: means over the 12 slices of a contrast, and the change against the preset as it is.
+Real pairs (sub-01 to sub-03, T1w and T2w, 4 slices each). Rows: each number times 0.5 and times 2 (of the gains,
+what they exceed 1 by), and other styles: another subject, another slice (their order turned round), the other contrast;
+and of the simulated pairs (`pairs`, T1w) a style in another plane. Scores as in `evaluate`: means over the 12 slices of
+a contrast, or the 30 simulated ones, and the change against the preset as it is.
 
 ``--rows`` runs those with one of these texts in their name and keeps the others of the file: an hour's work in parts.
 A compilation cache (JAX_COMPILATION_CACHE_DIR) saves most of the time: all rows but the first run the same programs.
@@ -19,6 +20,7 @@ import time
 import common
 import evaluate
 import numpy as np
+import pairs
 
 import rnst_jax as rnst
 from rnst_jax.bench import record
@@ -42,19 +44,19 @@ def variants(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
     return found
 
 
-def styles(data: pathlib.Path) -> dict[str, list[evaluate.Group]]:
+def styles(data: pathlib.Path) -> dict[str, list[pairs.Group]]:
     """The real pairs with other styles."""
     other_contrast = {"T1w": "T2w", "T2w": "T1w"}
-    as_is = evaluate.real(data)
+    as_is = pairs.real(data)
     turned = [g._replace(style=g.style[::-1], style_mask=g.style_mask[::-1]) for g in as_is]
     return {
-        "style: another subject": evaluate.real(data, OTHERS),
+        "style: another subject": pairs.real(data, OTHERS),
         "style: other slices": turned,
-        "style: the other contrast": evaluate.real(data, style_contrasts=other_contrast),
+        "style: the other contrast": pairs.real(data, style_contrasts=other_contrast),
     }
 
 
-def means(groups: list[evaluate.Group], config: rnst.presets.Config) -> dict[str, dict[str, float]]:
+def means(groups: list[pairs.Group], config: rnst.presets.Config) -> dict[str, dict[str, float]]:
     """Mean scores per contrast."""
     cells: dict[str, list[dict[str, float]]] = {}
     for g in groups:
@@ -66,7 +68,7 @@ def means(groups: list[evaluate.Group], config: rnst.presets.Config) -> dict[str
 
 
 def measure(
-    cases: dict[str, tuple[list[evaluate.Group], rnst.presets.Config]],
+    cases: dict[str, tuple[list[pairs.Group], rnst.presets.Config]],
     wanted: list[str] | None,
     output: pathlib.Path,
     preset: str,
@@ -91,17 +93,23 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "sensitivity.json")
     args = parser.parse_args()
-    config, groups = rnst.presets.get(args.preset), evaluate.real(args.data)
+    config, groups = rnst.presets.get(args.preset), pairs.real(args.data)
     cases = {"as it is": (groups, config)}
     cases |= {name: (groups, changed) for name, changed in variants(config).items()}
     cases |= {name: (other, config) for name, other in styles(args.data).items()}
+    cases |= {
+        "simulated": (pairs.simulated(), config),
+        "simulated, style: another plane": (pairs.simulated(other_plane=True), config),
+    }
     scores = measure(cases, args.rows, args.output, args.preset)
     lines = []
     for name in [name for name in cases if name in scores]:
         line = [name]
+        base = scores["simulated" if name.startswith("simulated") else "as it is"]
         for contrast in ("T1w", "T2w"):
             for metric in ("head_psnr", "head_ssim"):
-                line.append(f"{scores[name][contrast][metric] - scores['as it is'][contrast][metric]:+.4f}")
+                known = contrast in scores[name]
+                line.append(f"{scores[name][contrast][metric] - base[contrast][metric]:+.4f}" if known else "")
         lines.append(line)
     print(record.table(("row", "T1w head_psnr", "T1w head_ssim", "T2w head_psnr", "T2w head_ssim"), lines))
 

@@ -173,12 +173,48 @@ def order_difference(a: Image, b: Image, mask: Image) -> Float[Array, ""]:
     return 1 - jnp.sum(p * q) / jnp.sqrt(jnp.sum(p**2) * jnp.sum(q**2))
 
 
-def _hats(image: Image, inside: Array) -> Array:
-    """The basis of all f(image): one hat function per knot, (knots, H, W), 0 outside."""
+def slice_jumps(
+    before: Float[Array, "n h w"], after: Float[Array, "n h w"], masks: Float[Array, "n h w"]
+) -> Float[Array, " pairs"]:
+    """How differently neighbouring slices of a scan were mapped: of slices n and n + 1
+
+        sqrt( sum_k w_k (f_n(k) - f_(n+1)(k))^2 / sum_k w_k ) / (99.5 - 0.5 percentile of both results in the head),
+
+    f_n(k) the mean result of slice n where the scan has the k-th of 32 intensities, and w_k how many pixels both have
+    there. 0 where one map holds for both; other anatomy alone is no difference. A tissue that jumps from slice to slice
+    flickers in a viewer and has an edge in the other planes.
+
+    Args:
+        before: the scan, (n, H, W), at least two slices in their order.
+        after: the results, the same shape.
+        masks: the heads; best without their rims, ``rim_weight(head) < 0.01``.
+
+    Examples:
+        >>> scan = jax.random.uniform(jax.random.key(0), (3, 32, 32))
+        >>> mapped = jnp.stack([scan[0], scan[1], 0.8 * scan[2]])
+        >>> slice_jumps(scan, mapped, jnp.ones_like(scan)).round(2).tolist()
+        [0.0, 0.11999999731779099]
+    """
+
+    def jump(before, after, masks):
+        inside = jnp.asarray(masks) > 0
+        hats = _hats(before, inside)
+        counts = jnp.sum(hats, axis=(-2, -1))
+        maps = jnp.sum(hats * after, axis=(-2, -1)) / jnp.maximum(counts, 1e-6)
+        shared = jnp.min(counts, axis=1)
+        low, high = jnp.nanpercentile(jnp.where(inside, after, jnp.nan), jnp.array([0.5, 99.5]))
+        return jnp.sqrt(jnp.sum(shared * (maps[:, 0] - maps[:, 1]) ** 2) / jnp.sum(shared)) / (high - low)
+
+    pairs = jnp.arange(len(before) - 1)[:, None] + jnp.arange(2)
+    return jax.vmap(jump)(*(jnp.asarray(stack)[pairs] for stack in (before, after, masks)))
+
+
+def _hats(image: Array, inside: Array) -> Array:
+    """The basis of all f(image): one hat function per knot, (knots, *shape), 0 outside."""
     low = jnp.min(jnp.where(inside, image, jnp.inf))
     high = jnp.max(jnp.where(inside, image, -jnp.inf))
     position = (image - low) / jnp.maximum(high - low, jnp.finfo(jnp.float32).tiny) * (_KNOTS - 1)
-    knots = jnp.arange(_KNOTS).reshape(-1, 1, 1)
+    knots = jnp.arange(_KNOTS).reshape(-1, *(1,) * image.ndim)
     return jnp.where(inside, jnp.clip(1 - jnp.abs(position - knots), 0, 1), 0)
 
 

@@ -208,3 +208,18 @@ def test_an_invented_structure_is_flagged(name, contrast, results):
     assert misfit.level > 1.02 * trust.residual_level(EVEN[name], results[name], SIGMA, INSIDE).level
     assert z.max() > 8
     assert distance(ELSEWHERE).flat[z.argmax()] <= RADIUS
+
+
+def test_slices_that_are_mapped_differently_are_told_from_other_anatomy():
+    scan = np.stack([head(SIZE, "T1w", subject, texture=0.01)[0] for subject in (0, 1, 2)])
+    masks = np.stack([head(SIZE, "T1w", subject)[1] for subject in (0, 1, 2)])
+    one_map = scan**0.7
+    same = trust.slice_jumps(scan, one_map, masks)
+    two_maps = np.stack([*one_map[:2], scan[2] ** 1.3])
+    jumps = trust.slice_jumps(scan, two_maps, masks)
+    assert same.shape == (2,)
+    assert same.max() < 0.01
+    assert jumps[0] < 0.01
+    assert jumps[1] > 0.1
+    # what lies in air does not count
+    np.testing.assert_array_equal(trust.slice_jumps(scan, two_maps + 5 * ~masks, masks), jumps)

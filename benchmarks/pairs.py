@@ -1,0 +1,130 @@
+"""The pairs of images on which we are compared with what is simple: real ones and simulated ones.
+
+``real``: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject. ``simulated``:
+the MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by `rnst_jax.simulate.degrade` with
+noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the same plane, 16 mm away.
+``fields``: the same slices at 0.055, 0.3 and 1.5 T by published relaxation times and nilearn's tissue maps
+(`rnst_jax.physics.field.low_field`), with half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255.
+"""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import common
+import jax
+import jax.numpy as jnp
+import numpy as np
+from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
+
+from rnst_jax.denoise import estimate_noise
+from rnst_jax.io import nifti
+from rnst_jax.io.planes import to_slices
+from rnst_jax.io.prepare import prepare
+from rnst_jax.mask import head_mask
+from rnst_jax.physics.field import low_field
+from rnst_jax.simulate import degrade
+
+NOISE = (5, 10, 15, 20, 25)
+PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
+"""Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
+FIELDS = ((0.055, 0.5, 15), (0.3, 0.67, 10), (1.5, 0.8, 5))
+"""In T, with the share of k-space that is acquired and the noise of 255."""
+
+
+class Group(NamedTuple):
+    """Slices of one size that are reconstructed together."""
+
+    name: dict[str, Any]
+    y: np.ndarray
+    style: np.ndarray
+    mask: np.ndarray
+    style_mask: np.ndarray
+    sigma: np.ndarray
+    reference: np.ndarray
+    reference_mask: np.ndarray
+
+
+def real(
+    data: pathlib.Path, styles: dict[str, str] = common.STYLES, style_contrasts: dict[str, str] | None = None
+) -> list[Group]:
+    """The real pairs, prepared as the command line prepares them.
+
+    Args:
+        data: the folder with sub-01 and so on.
+        styles: whose 3 T scan is the style of whom.
+        style_contrasts: the style's contrast for each of the content's, the same by default.
+    """
+    groups = []
+    for contrast in ("T1w", "T2w"):
+        style_contrast = (style_contrasts or {}).get(contrast, contrast)
+        for subject, style in styles.items():
+            content = data / subject / f"{subject}_acq-0p055T_{contrast}.nii.gz"
+            case = prepare(content, data / style / f"{style}_acq-3T_{style_contrast}.nii.gz")
+            registered = nifti.read(data / subject / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
+            reference = to_slices(registered, case.slices.plane).stack
+            sigma = np.asarray(case.noise) / (case.scaling.hi - case.scaling.lo)
+            masks = heads(reference)
+            name = {"set": "real", "subject": subject, "contrast": contrast, "noise": None, "plane": "axial"}
+            groups.append(Group(name, case.y, case.style, case.mask, case.style_mask, sigma, reference, masks))
+    return groups
+
+
+def template_slices(volume: np.ndarray, plane: str, shift: int = 0) -> np.ndarray:
+    """The slices of a plane of the template, or those ``shift`` mm further."""
+    axis, positions = PLANES[plane]
+    return np.stack([np.rot90(np.take(volume, p + shift, axis)) for p in positions])
+
+
+def heads(stack: np.ndarray) -> np.ndarray:
+    """The mask of the head in every slice."""
+    return np.stack([head_mask(x) for x in stack])
+
+
+def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray, masks: list) -> Group:
+    """A group from what a simulation gave: scaled, with the heads and the noise found in it.
+
+    ``masks`` are those of the clean slices and of the styles.
+    """
+    y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
+    found = heads(y).astype(np.float32)
+    sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
+    return Group(name, y, style, found, masks[1].astype(np.float32), sigma, clean, masks[0])
+
+
+def simulated(other_plane: bool = False) -> list[Group]:
+    """The simulated pairs, one group per plane and noise level; with styles of the next plane if asked for."""
+    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
+    groups = []
+    for plane, following in zip(PLANES, [*PLANES][1:] + [*PLANES][:1], strict=True):
+        clean = template_slices(template, plane)
+        style = template_slices(template, following if other_plane else plane, 16)
+        masks = [heads(clean), heads(style)]
+        # the same receive fields, and the same noise but for its size, at every level
+        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
+        for noise in NOISE:
+            y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
+            name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            groups.append(simulated_group(name, y, clean, style, masks))
+    return groups
+
+
+def fields() -> list[Group]:
+    """The template as `rnst_jax.physics.field.low_field` shows it at other fields, one group per plane and field."""
+    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
+    tissues = {"grey": load_mni152_gm_template(resolution=1), "white": load_mni152_wm_template(resolution=1)}
+    maps = {name: np.asarray(image.get_fdata(), np.float32).clip(0, 1) for name, image in tissues.items()}
+    maps["csf"] = (1 - maps["grey"] - maps["white"]).clip(0, 1) * (template > 0)
+    groups = []
+    for plane in PLANES:
+        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
+        masks = [heads(clean), heads(style)]
+        fractions = {name: jnp.asarray(template_slices(values, plane)) for name, values in maps.items()}
+        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
+        for tesla, keep, noise in FIELDS:
+            options = {"field": tesla, "keep": keep, "taper": 0.5, "noise": noise / 255}
+            y = jax.vmap(lambda x, key, maps, options=options: low_field(x, key, maps=maps, **options))(
+                jnp.asarray(clean), keys, fractions
+            )
+            name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            groups.append(simulated_group(name, y, clean, style, masks))
+    return groups
