@@ -2,6 +2,7 @@
 
     python benchmarks/time_to_quality.py [--subject sub-03] [--contrast T2w] [--slice 1] [--size 128] [--iterations 3]
     python benchmarks/time_to_quality.py --short           # under three minutes: seconds per evaluation, extrapolated
+    python benchmarks/time_to_quality.py --ours            # ours again, beside the published trajectory of the JSON
 
 Both get the same slice, style, VGG16 weights, float32 and threads (``--device cuda`` puts both on a GPU). The published
 algorithm is `torch_reference`, with the identity as its denoiser in the first iteration (BM3D's package has a licence
@@ -153,6 +154,15 @@ def per_evaluation(pair: common.Pair, device: str) -> dict[str, float]:
     return {name: median / evaluations for name, median in medians.items()}
 
 
+def earlier(output: pathlib.Path, row: dict) -> dict:
+    """The row of the same slice and schedule in the output."""
+    found = json.loads(output.read_text())["rows"] if output.is_file() else []
+    for known in found:
+        if all(known[key] == row[key] for key in KEYS) and "published" in known:
+            return known
+    raise SystemExit(f"{output}: holds no published trajectory of this slice and schedule; run without --ours first")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time to quality: the published algorithm against ours")
     parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
@@ -161,7 +171,9 @@ def main() -> None:
     parser.add_argument("--slice", type=int, default=1)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--iterations", type=int, default=3, help="outer iterations of the published algorithm, of 20")
-    parser.add_argument("--short", action="store_true", help="only the speed; extrapolates the full schedule")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--short", action="store_true", help="only the speed; extrapolates the full schedule")
+    only.add_argument("--ours", action="store_true", help="rerun ours; the published trajectory is the output's own")
     parser.add_argument("--bm3d", action="store_true", help="denoise with the package bm3d in the first iteration")
     parser.add_argument("--device", default="cpu", help="PyTorch's; JAX takes its default")
     parser.add_argument("--threads", type=int, default=None, help="PyTorch's; default: all cores, as JAX")
@@ -173,7 +185,7 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
     pair = common.load_pair(args.subject, args.contrast, args.slice, args.size, args.data)
-    speed = per_evaluation(pair, args.device)
+    speed = {} if args.ours else per_evaluation(pair, args.device)
     row = {
         "subject": args.subject,
         "contrast": args.contrast,
@@ -187,18 +199,20 @@ def main() -> None:
     }
     for name, value in speed.items():
         print(f"{name}: {value * 1e3:.1f} ms per evaluation, {value / speed['published']:.2f} of the published")
-    full = speed["published"] * FULL_SCHEDULE
-    print(
-        f"extrapolated, not run: the published schedule of {FULL_SCHEDULE} evaluations would take {full / 60:.0f} min"
-    )
+    if speed:
+        full = speed["published"] * FULL_SCHEDULE / 60
+        print(f"extrapolated, not run: the published schedule of {FULL_SCHEDULE} evaluations would take {full:.0f} min")
     objective, _ = published_objective(pair, args.device)
     row["ours"] = [p for preset in ("fast", "balanced") for p in run_ours(pair, preset, objective, args.short)]
-    if not args.short:
+    if args.ours:
+        row = earlier(args.output, row) | {"ours": row["ours"], "environment_of_ours": environment}
+    elif not args.short:
         work = args.work / f"{args.subject}_{args.contrast}_{args.slice}_{args.size}_{environment['platform']}"
         denoise = published.bm3d_denoiser(0.1) if args.bm3d else None
         row["published"] = run_published(pair, args.iterations, args.device, work, denoise)
         row["published_denoiser"] = "bm3d" if args.bm3d else "identity"
-    row["peak_memory_bytes"] = record.peak_memory_bytes()
+    if not args.ours:
+        row["peak_memory_bytes"] = record.peak_memory_bytes()
     record.append(args.output, row, KEYS)
     points = row.get("published", []) + row["ours"]
     head = (

@@ -13,6 +13,18 @@ from tests import phantoms
 
 SIZE = 48
 ARGV = ["reconstruct", "content.nii.gz", "out.nii.gz", "--style", "style.nii.gz"]
+QUICK = """
+preset = "fast"
+depths = [2]
+parametrisation = "pixels"
+reduce = 1
+style_taps = ["conv1_1"]
+content_taps = ["conv1_1"]
+quantile_count = 0
+denoiser = "gaussian"
+native = 1
+"""
+"""Settings that are compiled in half the time, for what does not depend on the solver."""
 
 
 def volume(subject, noise, count=3, kind="T1w"):

@@ -12,21 +12,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from rnst_jax.cli.main import main
 from tests import scans
 
-CONFIG = """
-preset = "fast"
-depths = [2]
-style_taps = ["conv1_1"]
-content_taps = ["conv1_1"]
-denoiser = "gaussian"
-"""
-
 
 @pytest.fixture
 def scan(tmp_path, monkeypatch):
     """Small scans in the current folder; JAX's own settings come back afterwards."""
     monkeypatch.chdir(tmp_path)
     scans.make()
-    pathlib.Path("c.toml").write_text(CONFIG)
+    pathlib.Path("c.toml").write_text(scans.QUICK)
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
     yield

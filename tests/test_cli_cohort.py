@@ -10,7 +10,7 @@ import pytest
 
 from rnst_jax.cli.main import main
 from rnst_jax.io import bids
-from tests.scans import make, read_json, save, volume
+from tests.scans import QUICK, make, read_json, save, volume
 
 FAST = ["--config", "short.toml", "-q"]
 
@@ -20,9 +20,7 @@ def scans(tmp_path, monkeypatch):
     """The current folder: a style, settings that are quick to compile, and a folder with three scans."""
     monkeypatch.chdir(tmp_path)
     make()
-    pathlib.Path("short.toml").write_text(
-        'preset = "fast"\ndepths = [2]\ndenoiser = "gaussian"\nstyle_taps = ["conv1_1"]\ncontent_taps = ["conv1_1"]\n'
-    )
+    pathlib.Path("short.toml").write_text(QUICK.replace("native = 1", "native = 0"))
     pathlib.Path("in").mkdir()
     for number in range(3):
         save(f"in/{number}.nii.gz", volume(number, 0.05, count=2)[0].astype(np.float32))

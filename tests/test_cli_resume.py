@@ -15,7 +15,7 @@ import pytest
 from rnst_jax.cli import interrupt
 from rnst_jax.cli.main import main
 from rnst_jax.io.checkpoint import Checkpoint
-from tests.scans import files, make, read_json, refused, save, volume
+from tests.scans import QUICK, files, make, read_json, refused, save, volume
 
 PARTS = pathlib.Path(".out.nii.gz.parts")
 ARGV = ["reconstruct", "content.nii.gz", "out.nii.gz", "--style", "style.nii.gz", "--config", "short.toml"]
@@ -30,9 +30,7 @@ def scans(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make()
     save("content.nii.gz", volume(0, 0.05, count=4)[0].astype(np.float32))
-    pathlib.Path("short.toml").write_text(
-        'preset = "fast"\ndepths = [2]\ndenoiser = "gaussian"\nstyle_taps = ["conv1_1"]\ncontent_taps = ["conv1_1"]\n'
-    )
+    pathlib.Path("short.toml").write_text(QUICK)
     return tmp_path
 
 

@@ -14,7 +14,7 @@ from rnst_jax.io.errors import RefusedInput
 from rnst_jax.io.planes import to_slices
 from tests import dicom_files
 from tests.dicom_files import DISTANCE, ORIGIN, SPACING
-from tests.scans import make, read_json, volume
+from tests.scans import QUICK, make, read_json, volume
 
 STORED = np.random.default_rng(3).integers(0, 4000, (4, 24, 32), dtype=np.uint16)
 SCALES = [(1, 0), (2, -5), (0.5, 10), (1.25, 3)]
@@ -142,9 +142,7 @@ def scans(tmp_path, monkeypatch):
     make()
     stored = volume(0, 0.05, count=3)[0].transpose(2, 1, 0).astype(np.uint16)
     dicom_files.classic("JANE-SECRET", stored, SCALES[:3], axes=dicom_files.AXIAL)
-    pathlib.Path("short.toml").write_text(
-        'preset = "fast"\ndepths = [2]\ndenoiser = "gaussian"\nstyle_taps = ["conv1_1"]\ncontent_taps = ["conv1_1"]\n'
-    )
+    pathlib.Path("short.toml").write_text(QUICK)
     return tmp_path
 
 

@@ -17,7 +17,7 @@ from .phantoms import head, noisy
 
 @pytest.mark.parametrize(("family", "rate"), [(IntensityMap(1.0), 0.05), (Pixels(), 0.005)], ids=["map", "pixels"])
 def test_the_loss_ends_where_that_of_float32_ends(family, rate):
-    content, style = jnp.asarray(head(48)[0]), jnp.asarray(head(48, subject=1)[0]) ** 0.7
+    content, style = jnp.asarray(head(32)[0]), jnp.asarray(head(32, subject=1)[0]) ** 0.7
     optimiser = Adam(rate, factors=(1, 2, 4, 8) if isinstance(family, Pixels) else ())
     losses, images = {}, {}
     judge = rnst.features.load("vgg16")
@@ -35,9 +35,9 @@ def test_the_loss_ends_where_that_of_float32_ends(family, rate):
 
 
 def test_the_preset_gives_the_same_image():
-    y = head(48)[0]
+    y = head(32)[0]
     config = dataclasses.replace(rnst.presets.get("fast"), denoiser="nlm")
-    y, style = np.clip(noisy(y, 0.05), 0, 1)[None], head(48, subject=1)[0][None]
+    y, style = np.clip(noisy(y, 0.05), 0, 1)[None], head(32, subject=1)[0][None]
     full, half = (
         rnst.reconstruct(y, style, preset=config, extractor=rnst.features.load("vgg16", dtype=dtype))
         for dtype in (None, jnp.bfloat16)
