@@ -118,7 +118,7 @@ def _reconstruction() -> str:
     head = inside * (0.6 + 0.2 * np.cos(rows / 3))
     noisy = np.clip(head + 0.15 * np.random.default_rng(0).standard_normal(head.shape), 0, 1)
     small = {"style_taps": ("conv1_1",), "content_taps": ("conv1_1",), "denoiser": "gaussian", "depths": (2,)}
-    config = dataclasses.replace(presets.get("fast"), native=1, sharpening=0.0, **small)
+    config = dataclasses.replace(presets.get("fast"), native=1, sharpening=0.0, quantile_count=0, **small)
     solver = presets.build(config, features.load("vgg16"))
     measured, style, mask, sigma = (jnp.asarray(part, jnp.float32) for part in (noisy, head.T, inside, 0.15))
     problem = Problem(measured, style, mask, mask, Identity(), sigma)
