@@ -1,14 +1,14 @@
 """Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
 
-    python benchmarks/evaluate.py [--sets real simulated fields] [--rows TEXT ...] [--output F.json]
+    python benchmarks/evaluate.py [--sets real simulated coarse fields] [--rows TEXT ...] [--output F.json]
 
 The sets are those of `pairs`. Every row gets the same slice, style, masks and noise estimate (not the truth), and is
 scored slice by slice against a reference that none of them sees. The differences to the input, and of ``balanced`` to
 the best baseline, come with 95 % intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000
 draws. Real slices are neighbours: `rnst_jax.trust.slice_jumps` of them comes along.
 
-The published presets would take days: their rows are shortened to a two hundredth of the evaluations, and take half an
-hour of two cores each for the simulated set. More evaluations make their scores worse, see `time_to_quality`.
+The published presets would take days. Their rows are shortened to a two hundredth of the evaluations, run only where
+``--rows`` names them, and best on the set ``coarse``. More evaluations make their scores worse, see `time_to_quality`.
 """
 
 import argparse
@@ -183,18 +183,30 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
     return f"\n{kind}, {contrast}\n\n" + record.table(head, lines)
 
 
+def is_wanted(row: str, texts: list[str] | None) -> bool:
+    """Whether a row is to run: those with one of the texts in their name, or all but the shortened ones."""
+    return "shortened" not in row if texts is None else any(text in row for text in texts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Baselines and presets on real and simulated pairs")
     parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
-    parser.add_argument("--sets", nargs="+", choices=("real", "simulated", "fields"), default=["real", "simulated"])
+    parser.add_argument(
+        "--sets", nargs="+", choices=("real", "simulated", "coarse", "fields"), default=["real", "simulated"]
+    )
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
-    made = {"real": lambda: pairs.real(args.data), "simulated": pairs.simulated, "fields": pairs.fields}
+    made = {
+        "real": lambda: pairs.real(args.data),
+        "simulated": pairs.simulated,
+        "coarse": lambda: pairs.simulated(mm=2),
+        "fields": pairs.fields,
+    }
     groups = [group for name in args.sets for group in made[name]()]
     for name, row in rows().items():
-        if args.rows is not None and not any(text in name for text in args.rows):
+        if not is_wanted(name, args.rows):
             continue
         for g in groups:
             start = time.perf_counter()

@@ -3,8 +3,9 @@
 ``real``: sub-01 to sub-03 at 0.055 T and 3 T, T1w and T2w, 4 slices each, styles from another subject. ``simulated``:
 the MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded by `rnst_jax.simulate.degrade` with
 noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the same plane, 16 mm away.
-``fields``: the same slices at 0.055, 0.3 and 1.5 T by published relaxation times and nilearn's tissue maps
-(`rnst_jax.physics.field.low_field`), with half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255.
+``coarse``: the same with the template at 2 mm, for what would take too long. ``fields``: the slices at 1 mm as seen at
+0.055, 0.3 and 1.5 T, by published relaxation times and nilearn's tissue maps (`rnst_jax.physics.field.low_field`), with
+half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255.
 """
 
 import pathlib
@@ -69,10 +70,10 @@ def real(
     return groups
 
 
-def template_slices(volume: np.ndarray, plane: str, shift: int = 0) -> np.ndarray:
-    """The slices of a plane of the template, or those ``shift`` mm further."""
+def template_slices(volume: np.ndarray, plane: str, shift: int = 0, mm: int = 1) -> np.ndarray:
+    """The slices of a plane of the template with voxels of ``mm``, or those ``shift`` mm further."""
     axis, positions = PLANES[plane]
-    return np.stack([np.rot90(np.take(volume, p + shift, axis)) for p in positions])
+    return np.stack([np.rot90(np.take(volume, (p + shift) // mm, axis)) for p in positions])
 
 
 def heads(stack: np.ndarray) -> np.ndarray:
@@ -91,19 +92,20 @@ def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.n
     return Group(name, y, style, found, masks[1].astype(np.float32), sigma, clean, masks[0])
 
 
-def simulated(other_plane: bool = False) -> list[Group]:
+def simulated(other_plane: bool = False, mm: int = 1) -> list[Group]:
     """The simulated pairs, one group per plane and noise level; with styles of the next plane if asked for."""
-    template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
+    template = np.asarray(load_mni152_template(resolution=mm).get_fdata(), np.float32)
     groups = []
     for plane, following in zip(PLANES, [*PLANES][1:] + [*PLANES][:1], strict=True):
-        clean = template_slices(template, plane)
-        style = template_slices(template, following if other_plane else plane, 16)
+        clean = template_slices(template, plane, mm=mm)
+        style = template_slices(template, following if other_plane else plane, 16, mm)
         masks = [heads(clean), heads(style)]
         # the same receive fields, and the same noise but for its size, at every level
         keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
         for noise in NOISE:
             y = jax.vmap(lambda x, key, noise=noise: degrade(x, key, noise=noise / 255))(jnp.asarray(clean), keys)
-            name = {"set": "simulated", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            kind = "simulated" if mm == 1 else f"simulated at {mm} mm"
+            name = {"set": kind, "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
             groups.append(simulated_group(name, y, clean, style, masks))
     return groups
 
