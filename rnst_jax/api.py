@@ -277,6 +277,8 @@ def solve_batch(
         image = to_high_field(jnp.clip(result.image, 0, 1), case.rim, *change)
         return dataclasses.replace(result, image=image * case.region)
 
+    if chunk == len(batch.sigma):
+        return jax.vmap(one)(batch)
     return jax.lax.map(one, batch, batch_size=chunk)
 
 

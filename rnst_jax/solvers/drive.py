@@ -113,7 +113,10 @@ def drive(
         )
         return _select(running(carry), taken, carry)
 
-    if tol is None:
+    if tol is None and max_steps == 1:
+        # as the loop would, without the time that JAX takes to trace one
+        carry = step(carry)
+    elif tol is None:
         carry, _ = jax.lax.scan(lambda carry, _: (step(carry), None), carry, None, length=max_steps)
     else:
         carry = jax.lax.while_loop(running, step, carry)

@@ -168,19 +168,19 @@ class StyleLoss:
     ) -> Targets:
         """Targets for `__call__`, from images (H, W) or (H, W, 3) in [0, 1]; with masks, Grams see the head only."""
         style_features = extract(extractor, style, self.style_taps)
-        content_features = extract(extractor, content, self.content_taps)
+        # those of the style's taps are for their shapes only: the compiler leaves them out
+        features = extract(extractor, content, self._taps)
         grams = {
             tap: self._gram(f, None if style_mask is None else resize(style_mask, f.shape[:2]))
             for tap, f in style_features.items()
         }
-        shapes = jax.eval_shape(lambda x: extract(extractor, x, self.style_taps), content)
-        masks = None if mask is None else {tap: resize(mask, f.shape[:2]) for tap, f in shapes.items()}
-        smoothed = {tap: self._smooth(f) for tap, f in content_features.items()}
+        masks = None if mask is None else {tap: resize(mask, features[tap].shape[:2]) for tap in self.style_taps}
+        smoothed = {tap: self._smooth(features[tap]) for tap in self.content_taps}
         return Targets(grams, smoothed, masks, self._quantiles(style, style_mask), mask)
 
     def __call__(self, extractor: Extractor, x: Array, targets: Targets) -> Float[Array, ""]:
         """The loss of an image (H, W) or (H, W, 3) in [0, 1]."""
-        features = extract(extractor, x, tuple(dict.fromkeys(self.style_taps + self.content_taps)))
+        features = extract(extractor, x, self._taps)
         masks = targets.masks or dict.fromkeys(self.style_taps)
         loss = jnp.zeros(())
         for tap in self.style_taps:
@@ -193,6 +193,10 @@ class StyleLoss:
             difference = self._quantiles(x, targets.mask) - targets.quantiles
             loss += self.intensity_weight * self._distance(difference, targets.quantiles)
         return loss
+
+    @property
+    def _taps(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.style_taps + self.content_taps))
 
     def _smooth(self, features: Array, mask: Array | None = None) -> Array:
         return smooth_activations(features, self.temperature, mask) if self.softmax else features
