@@ -1,14 +1,16 @@
 """Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
 
-    python benchmarks/evaluate.py [--sets real simulated coarse fields] [--rows TEXT ...] [--output F.json]
+    python benchmarks/evaluate.py [--sets real simulated coarse fields] [--rows TEXT ...] [--groups TEXT ...]
+                                     [--output F.json]
 
 The sets are those of `pairs`. Every row gets the same slice, style, masks and noise estimate (not the truth), and is
 scored slice by slice against a reference that none of them sees. The differences to the input, and of ``balanced`` to
 the best baseline, come with 95 % intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000
 draws. Real slices are neighbours: `rnst_jax.trust.slice_jumps` of them comes along.
 
-The published presets would take days. Their rows are shortened to a two hundredth of the evaluations, run only where
-``--rows`` names them, and best on the set ``coarse``. More evaluations make their scores worse, see `time_to_quality`.
+The published presets would take days. They have one outer iteration of 20 here, or a tenth of one; these rows run only
+where ``--rows`` names them, best on the set ``coarse``, and ``--groups`` ("axial 25": plane and noise) chooses some of
+it: an iteration takes 10 minutes of two cores and two slices.
 """
 
 import argparse
@@ -99,15 +101,22 @@ def rows() -> dict[str, Callable[[Group], np.ndarray]]:
         "RED without style": preset(dataclasses.replace(balanced, **NO_STYLE)),
         "fast": preset(rnst.presets.get("fast")),
         "balanced": preset(balanced),
-        "upstream, shortened": preset(shortened("upstream")),
-        "paper, shortened": preset(shortened("paper")),
+    } | {
+        f"{name}, {title}": preset(shortened(name, share))
+        for name in ("upstream", "paper")
+        for title, share in SHARES.items()
     }
 
 
-def shortened(name: str) -> rnst.presets.Config:
-    """A published preset with one outer iteration of 20, and a tenth of its evaluations: 216 of 43,200."""
+SHARES = {"one iteration": 1, "a tenth of an iteration": 10}
+"""Rows of the published presets: one of their 20 outer iterations, with what share of its evaluations."""
+
+
+def shortened(name: str, share: int) -> rnst.presets.Config:
+    """A published preset with one outer iteration, 2,160 evaluations of 43,200, and of those one in ``share``."""
     full = rnst.presets.get(name)
-    return dataclasses.replace(full, steps=1, depths=tuple(n // 10 for n in full.depths), refine=full.refine // 10)
+    depths = tuple(n // share for n in full.depths)
+    return dataclasses.replace(full, steps=1, depths=depths, refine=full.refine // share)
 
 
 NO_STYLE: dict[str, Any] = {
@@ -166,7 +175,9 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
         return float(np.mean([np.mean(v) for v in values(row, metric).values()]))
 
     lines = [[row, *(round(mean(row, m), 4) for m in METRICS)] for row in names]
-    head = ["row", *METRICS]
+    for line in lines:
+        line.append(sum(len(c["scores"]) for c in chosen if c["row"] == line[0]))
+    head = ["row", *METRICS, "slices"]
     if kind == "real":
         head.append("slice_jump")
         for line in lines:
@@ -185,11 +196,11 @@ def summary(cells: list[dict], kind: str, contrast: str) -> str:
 
 
 def is_wanted(row: str, texts: list[str] | None) -> bool:
-    """Whether a row is to run: those with one of the texts in their name, or all but the shortened ones."""
+    """Whether a row is to run: those with one of the texts in their name, or all but the published ones."""
     if row == "BM3D (package)" and importlib.util.find_spec("bm3d") is None:
         print(f"{row}: left out, as it is not installed (its licence is for non-commercial use; pip install bm3d)")
         return False
-    return "shortened" not in row if texts is None else any(text in row for text in texts)
+    return "iteration" not in row if texts is None else any(text in row for text in texts)
 
 
 def main() -> None:
@@ -199,6 +210,7 @@ def main() -> None:
         "--sets", nargs="+", choices=("real", "simulated", "coarse", "fields"), default=["real", "simulated"]
     )
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
+    parser.add_argument("--groups", nargs="*", metavar="TEXT", help="only these planes and noises, 'axial 25' say")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
@@ -209,6 +221,8 @@ def main() -> None:
         "fields": pairs.fields,
     }
     groups = [group for name in args.sets for group in made[name]()]
+    if args.groups is not None:
+        groups = [g for g in groups if f"{g.name['plane']} {g.name['noise']}" in args.groups]
     for name, row in rows().items():
         if not is_wanted(name, args.rows):
             continue

@@ -29,7 +29,8 @@ def load(folder: pathlib.Path, name: str) -> Rows:
 def machines(rows: Rows) -> str:
     """Which machines the rows come from."""
     found = {}
-    for environment in (row["environment"] for row in rows):
+    names = ("environment", "environment_of_ours")
+    for environment in (row[name] for row in rows for name in names if name in row):
         text = "{device} ({platform}, {devices} device(s), {cores} cores), jax {jax}, {date}".format(**environment)
         found[text] = None
     return "; ".join(found)
