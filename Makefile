@@ -19,7 +19,7 @@ demo: $(VENV)/.demo-installed
 	$(BIN)/rnst demo demo_out --preset $(PRESET) --force
 
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

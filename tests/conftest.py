@@ -9,6 +9,8 @@ import tempfile
 import pytest
 
 COMPILED = pytest.StashKey[str]()
+LONG = ("upstream", "precision", "demo", "parallel", "bench", "trust", "cli_resume", "docs", "cli_kspace", "report")
+"""Modules that take longest, in few tests."""
 
 
 def pytest_configure(config):
@@ -27,6 +29,11 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if folder := config.stash.get(COMPILED, None):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    # begun last, one of them would keep one worker busy while the other has nothing left to do
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
 
 
 @pytest.fixture(scope="session")
