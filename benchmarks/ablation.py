@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "ablation.json")
     args = parser.parse_args()
     groups = pairs.real(args.data)
-    cases = {name: (groups, config) for name, config in rows(rnst.presets.get(AS_IS)).items()}
+    cases = {name: (lambda: groups, config) for name, config in rows(rnst.presets.get(AS_IS)).items()}
     scores = measure(cases, args.rows, args.output, AS_IS)
     head = ["row", *(f"{contrast} {metric}" for contrast in ("T1w", "T2w") for metric in METRICS)]
     print(record.table(head, [[name, *_line(scores, name)] for name in cases if name in scores]))

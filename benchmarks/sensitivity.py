@@ -16,6 +16,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 
 import common
 import evaluate
@@ -28,6 +29,7 @@ from rnst_jax.bench import record
 FACTORS = (0.5, 2.0)
 NUMBERS = ("mu", "beta", "lam", "style_weight", "intensity_weight", "fine")
 OVER_ONE = ("rim_gain", "brain_darkening")
+Groups = Callable[[], list[pairs.Group]]
 OTHERS = {"sub-01": "sub-02", "sub-02": "sub-01", "sub-03": "sub-01"}
 """Style subjects other than those of the default pairs."""
 
@@ -44,15 +46,15 @@ def variants(config: rnst.presets.Config) -> dict[str, rnst.presets.Config]:
     return found
 
 
-def styles(data: pathlib.Path) -> dict[str, list[pairs.Group]]:
-    """The real pairs with other styles."""
+def styles(data: pathlib.Path, as_is: list[pairs.Group]) -> dict[str, Groups]:
+    """The real pairs with other styles, and the simulated ones; made when they are called for."""
     other_contrast = {"T1w": "T2w", "T2w": "T1w"}
-    as_is = pairs.real(data)
-    turned = [g._replace(style=g.style[::-1], style_mask=g.style_mask[::-1]) for g in as_is]
     return {
-        "style: another subject": pairs.real(data, OTHERS),
-        "style: other slices": turned,
-        "style: the other contrast": pairs.real(data, style_contrasts=other_contrast),
+        "style: another subject": lambda: pairs.real(data, OTHERS),
+        "style: other slices": lambda: [g._replace(style=g.style[::-1], style_mask=g.style_mask[::-1]) for g in as_is],
+        "style: the other contrast": lambda: pairs.real(data, style_contrasts=other_contrast),
+        "simulated": pairs.simulated,
+        "simulated, style: another plane": lambda: pairs.simulated(other_plane=True),
     }
 
 
@@ -68,7 +70,7 @@ def means(groups: list[pairs.Group], config: rnst.presets.Config) -> dict[str, d
 
 
 def measure(
-    cases: dict[str, tuple[list[pairs.Group], rnst.presets.Config]],
+    cases: dict[str, tuple[Groups, rnst.presets.Config]],
     wanted: list[str] | None,
     output: pathlib.Path,
     preset: str,
@@ -78,7 +80,7 @@ def measure(
         if wanted is not None and not any(text in name for text in wanted):
             continue
         start = time.perf_counter()
-        row = {"row": name, "preset": preset, "scores": means(groups, config)}
+        row = {"row": name, "preset": preset, "scores": means(groups(), config)}
         row |= {"seconds": round(time.perf_counter() - start, 1), "environment": record.environment()}
         print(name, row["scores"], flush=True)
         record.append(output, row, ("row", "preset"))
@@ -94,13 +96,8 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "sensitivity.json")
     args = parser.parse_args()
     config, groups = rnst.presets.get(args.preset), pairs.real(args.data)
-    cases = {"as it is": (groups, config)}
-    cases |= {name: (groups, changed) for name, changed in variants(config).items()}
-    cases |= {name: (other, config) for name, other in styles(args.data).items()}
-    cases |= {
-        "simulated": (pairs.simulated(), config),
-        "simulated, style: another plane": (pairs.simulated(other_plane=True), config),
-    }
+    cases = {name: (lambda: groups, changed) for name, changed in ({"as it is": config} | variants(config)).items()}
+    cases |= {name: (other, config) for name, other in styles(args.data, groups).items()}
     scores = measure(cases, args.rows, args.output, args.preset)
     lines = []
     for name in [name for name in cases if name in scores]:
