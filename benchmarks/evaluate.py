@@ -1,7 +1,7 @@
 """Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
 
     python benchmarks/evaluate.py [--sets real simulated coarse fields] [--rows TEXT ...] [--groups TEXT ...]
-                                     [--output F.json]
+                                     [--slices N] [--output F.json]
 
 The sets are those of `pairs`. Every row gets the same slice, style, masks and noise estimate (not the truth), and is
 scored slice by slice against a reference that none of them sees. The differences to the input, and of ``balanced`` to
@@ -10,7 +10,7 @@ draws. Real slices are neighbours: `rnst_jax.trust.slice_jumps` of them comes al
 
 The published presets would take days. They have one outer iteration of 20 here, or a tenth of one; these rows run only
 where ``--rows`` names them, best on the set ``coarse``, and ``--groups`` ("axial 25": plane and noise) chooses some of
-it: an iteration takes 10 minutes of two cores and two slices.
+it, ``--slices 1`` the first slice of each group: an iteration takes 10 minutes of two cores and two slices.
 """
 
 import argparse
@@ -211,6 +211,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--groups", nargs="*", metavar="TEXT", help="only these planes and noises, 'axial 25' say")
+    parser.add_argument("--slices", type=int, metavar="N", help="only the first slices of each group")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
@@ -223,6 +224,7 @@ def main() -> None:
     groups = [group for name in args.sets for group in made[name]()]
     if args.groups is not None:
         groups = [g for g in groups if f"{g.name['plane']} {g.name['noise']}" in args.groups]
+    groups = [Group(g.name, *(stack[: args.slices] for stack in g[1:])) for g in groups]
     for name, row in rows().items():
         if not is_wanted(name, args.rows):
             continue

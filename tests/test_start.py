@@ -35,6 +35,14 @@ def test_endpoints_become_those_of_the_style():
     assert (out[MASK == 0] == 0).all(), "air stays black"
 
 
+def test_a_style_with_a_narrower_range_does_not_narrow_that_of_the_scan():
+    x, style = tissues(0.2, 0.8, 0), tissues(0.3, 0.6, 1)
+    out = np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK))
+    inside = MASK > 0
+    scale = np.percentile(style[inside], 99.5) / np.percentile(x[inside], 99.5)
+    np.testing.assert_allclose(out, scale * x, rtol=0.01)
+
+
 def test_no_share_changes_no_bit():
     x, style = tissues(0.3, 0.7, 0), tissues(0.05, 0.9, 1)
     assert (np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK, 0.0)) == x).all()
