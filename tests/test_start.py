@@ -1,6 +1,7 @@
 """What is made of a denoised start before the style engine sees it, and how far noise lets the style count."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -74,11 +75,12 @@ def test_the_style_counts_less_where_there_is_noise():
     x, style = jnp.asarray(tissues(0.3, 0.7, 0)), jnp.asarray(tissues(0.1, 0.9, 1))
     config = dataclasses.replace(QUICK, denoiser="identity", sharpening=0.0)
     extractor = rnst.features.load("vgg16")
+    solve = jax.jit(functools.partial(rnst.solve, max_steps=1))
 
     def moved(caution, beta):
         solver = rnst.presets.build(dataclasses.replace(config, caution=caution, beta=beta), extractor)
         problem = rnst.Problem(x, style, jnp.asarray(MASK), jnp.asarray(MASK), rnst.physics.Identity(), 0.1)
-        return np.asarray(rnst.solve(problem, solver, max_steps=1).image - x)
+        return np.asarray(solve(problem, solver).image - x)
 
     full = moved(0.0, 0.5)
     assert np.abs(full).max() > 0.01
