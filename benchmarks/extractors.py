@@ -11,9 +11,10 @@ table says: kernels that keep the scale of the features, random batch-norm stati
 state dict. They show that a network runs, what it costs, and how far the result depends on trained features at all.
 They do not show how good the trained network is. ``--weights`` takes a converted file for a row instead.
 
-The control rows: the slice as it came, the preset's denoiser alone, and the preset without its Gram term. Times are
-medians over the slices, on each of which all rows take turns; they cover all that the preset does, denoiser included.
-The processor's time, over all threads, is given beside the clock's: other work on the machine changes it less.
+The control rows: the slice as it came, the preset without style and change of rim, and the preset without Gram term.
+Times are medians over the slices, on each of which all rows take turns; they cover all that the preset does, denoiser
+included. The processor's time, over all threads, is given beside the clock's: other work on the machine changes it
+less.
 """
 
 import argparse
@@ -28,14 +29,13 @@ from typing import Any, NamedTuple
 
 import common
 import jax
-import jax.numpy as jnp
 import numpy as np
+from evaluate import NO_STYLE
 from safetensors.numpy import save_file
 
 import rnst_jax as rnst
 from rnst_jax import api
 from rnst_jax.bench import record
-from rnst_jax.denoise import NonLocalMeans, estimate_noise
 from rnst_jax.features import MODELS, Extractor, weights
 from rnst_jax.features.catalogue import Model
 from rnst_jax.features.convert import convert
@@ -130,11 +130,6 @@ def load_case(data: pathlib.Path) -> Case:
     return Case(pairs, box, arguments)
 
 
-def denoised(y: np.ndarray, mask: np.ndarray) -> jax.Array:
-    """The preset's denoiser alone."""
-    return NonLocalMeans()(jnp.asarray(y * mask), estimate_noise(jnp.asarray(y), jnp.asarray(mask))) * mask
-
-
 def compile_all(case: Case, config: rnst.presets.Config, extractor: Extractor) -> list[Callable[[], Any]]:
     """A function per slice; the program is compiled once."""
     return [api.compile(**arguments, preset=config, extractor=extractor) for arguments in case.arguments]
@@ -159,10 +154,11 @@ def main() -> None:
         parser.error(f"--weights: no extractor {', '.join(unknown)}; there are {', '.join(MODELS)}")
 
     case = load_case(args.data)
+    bare = dataclasses.replace(rnst.presets.get("balanced"), **NO_STYLE)
     rows: list[dict[str, Any]] = [
         {"row": "input", "weights": "none"} | case.scores([a["y"][0] for a in case.arguments]),
-        {"row": "non-local means alone", "weights": "none"}
-        | case.scores([denoised(a["y"][0], a["mask"][0]) for a in case.arguments]),
+        {"row": "RED without style", "weights": "none"}
+        | case.scores([run().image[0] for run in compile_all(case, bare, rnst.features.load("vgg16"))]),
     ]
     runs, compiling = [], {}
     with tempfile.TemporaryDirectory() as folder:

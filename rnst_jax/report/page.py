@@ -8,7 +8,7 @@ import json
 import pathlib
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -96,52 +96,58 @@ def write(
         stream.write(page.encode("utf-8"))
 
 
+class _Layer(NamedTuple):
+    """One picture of the page as bytes; ``ends`` says what its darkest and brightest stand for if it has a sign."""
+
+    name: str
+    caption: str
+    values: np.ndarray
+    ends: tuple[str, str] | None = None
+
+    def entry(self, thin: tuple[slice, ...]) -> dict[str, Any]:
+        """What the page's script reads."""
+        entry = {"name": self.name, "caption": self.caption, "map": "diverging" if self.ends else "grey"}
+        entry["base64"] = base64.b64encode(np.ascontiguousarray(self.values[thin]).tobytes()).decode("ascii")
+        return entry | dict(zip(("low", "high"), self.ends or (), strict=False))
+
+
 def _data(pictures: Pictures) -> dict[str, Any]:
     """The volumes as bytes, with captions."""
     skip = 1
     while pictures.content[::skip, ::skip, ::skip].size > _MOST_VOXELS:
         skip += 1
     thin = (slice(None, None, skip),) * 3
-    ends = {}
-
-    def signed(name: str, caption: str, values: Volume3) -> tuple[str, str, np.ndarray, str]:
-        most = float(np.percentile(np.abs(values[pictures.mask]), 99)) or 1.0
-        times = f" ({most / pictures.sigma:.2g} times the noise)" if pictures.sigma > 0 else ""
-        ends[name] = (f"-{most:.3g}", f"{most:.3g}{times}")
-        return name, caption, _diverging(values, most), "diverging"
-
     taken = "Output - input: what was taken away (blue) and added (red)"
-    shown = [
-        ("input", "Input", _grey(pictures.content, pictures.mask), "grey"),
-        ("output", "Output (synthetic)", _grey(pictures.output, pictures.mask), "grey"),
-        signed("change", taken, pictures.output - pictures.content),
-        ("style", "Style: the slices of another person that were used", _grey(pictures.style, None), "grey"),
+    layers = [
+        _Layer("input", "Input", _grey(pictures.content, pictures.mask)),
+        _Layer("output", "Output (synthetic)", _grey(pictures.output, pictures.mask)),
+        _signed("change", taken, pictures.output - pictures.content, pictures),
     ]
     if pictures.residual is not None:
         values, misfit = pictures.residual
-        told = f"{_RESIDUAL}; |A x - y| is {misfit:.2g} times |y|"
-        shown.insert(3, signed("residual", told, values))
+        layers.append(_signed("residual", f"{_RESIDUAL}; |A x - y| is {misfit:.2g} times |y|", values, pictures))
+    used = "Style: the slices of another person that were used"
+    layers.append(_Layer("style", used, _grey(pictures.style, None)))
     if pictures.reference is not None:
         error = scaled(pictures.output, pictures.mask) - scaled(pictures.reference, pictures.mask)
-        error *= pictures.mask
-        shown += [
-            ("reference", "Reference: used for this page only", _grey(pictures.reference, pictures.mask), "grey"),
-            ("error", "Output - reference, each scaled by its percentiles", _diverging(error, 0.5), "diverging"),
+        told = "Output - reference, each scaled by its percentiles"
+        layers += [
+            _Layer("reference", "Reference: used for this page only", _grey(pictures.reference, pictures.mask)),
+            _Layer("error", told, _diverging(error * pictures.mask, 0.5), ("-0.5", "0.5")),
         ]
-        ends["error"] = ("-0.5", "0.5")
-    volumes = []
-    for name, caption, values, colours in shown:
-        entry = {"name": name, "caption": caption, "map": colours}
-        entry["base64"] = base64.b64encode(np.ascontiguousarray(values[thin]).tobytes()).decode("ascii")
-        if name in ends:
-            entry["low"], entry["high"] = ends[name]
-        volumes.append(entry)
     return {
         "shape": list(pictures.content[thin].shape),
         "mm": [skip * size for size in pictures.mm],
         "plane": pictures.plane,
-        "volumes": volumes,
+        "volumes": [layer.entry(thin) for layer in layers],
     }
+
+
+def _signed(name: str, caption: str, values: Volume3, pictures: Pictures) -> _Layer:
+    """A picture of differences, up to their 99 percentile in the head."""
+    most = float(np.percentile(np.abs(values[pictures.mask]), 99)) or 1.0
+    times = f" ({most / pictures.sigma:.2g} times the noise)" if pictures.sigma > 0 else ""
+    return _Layer(name, caption, _diverging(values, most), (f"-{most:.3g}", f"{most:.3g}{times}"))
 
 
 def _grey(volume: Volume3, mask: Bool[np.ndarray, "..."] | None) -> np.ndarray:
