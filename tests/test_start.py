@@ -44,6 +44,16 @@ def test_a_style_with_a_narrower_range_does_not_narrow_that_of_the_scan():
     np.testing.assert_allclose(out, scale * x, rtol=0.01)
 
 
+def test_the_darkest_alone_stretches_nothing():
+    """As where the style's mask holds air: the darker tissues of both agree but for their scale."""
+    x = tissues(0.3, 0.7, 0)
+    style = 1.2 * x
+    style[MASK > 0] *= np.random.default_rng(1).uniform(size=int(MASK.sum())) > 0.02
+    out = np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK))
+    np.testing.assert_allclose(out, 1.2 * x, atol=0.03)
+    assert out[MASK > 0].min() > 0.3
+
+
 def test_no_share_changes_no_bit():
     x, style = tissues(0.3, 0.7, 0), tissues(0.05, 0.9, 1)
     assert (np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK, 0.0)) == x).all()
