@@ -66,6 +66,7 @@ def test_a_head_without_contrast_is_not_stretched(value):
     out, slope = jax.value_and_grad(lambda x: align_endpoints(x, MASK, style, MASK).sum())(x)
     assert jnp.isfinite(out)
     assert jnp.isfinite(slope).all()
+    assert align_endpoints(x, MASK, style, MASK).max() < 1, "nor is the air around it"
 
 
 @pytest.mark.parametrize(("whole_head", "share"), [(True, 0.0), (False, 1.0)])

@@ -1,7 +1,6 @@
 """The darkest and the brightest tissue of an image brought to those of a style."""
 
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from rnst_jax.style.losses import quantiles
 from rnst_jax.types import Image, Scalar
@@ -11,15 +10,15 @@ _DARKER = slice(10, 50)
 
 
 def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0) -> Image:
-    """x + share (k(x) - x) with k(x) = (1 - s) x d / b + s h(x): a rising map from endpoints to endpoints.
+    """x + share (h(x) - x), h rising and piecewise linear with h(0) = 0, h(a) = e and h(b) = d.
 
-    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style. h is piecewise linear
-    with h(0) = 0, h(a) = min(c, a d / b) and h(b) = d; beyond b its last line goes on. At low resolution no pixel holds
-    fluid alone, so that the darkest of a T1w brain is brighter than at high resolution by an amount that no smooth map
-    of intensities, fitted to all tissues, removes. Low resolution narrows the range between them and never widens it,
-    so h only widens it: a style's slice may show less fluid. But the darkest may be no tissue, or low field may have
-    narrowed nothing. So h counts as far as the darker tissues agree: s, from 0 to 1, is that with which the mean of
-    the 10 to 50 percentiles of k(x) is nearest to the style's.
+    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style; beyond b the line from
+    (a, e) to (b, d) goes on. At low resolution no pixel holds fluid alone, so that the darkest of a T1w brain is
+    brighter than at high resolution by an amount that no smooth map of intensities, fitted to all tissues, removes.
+    Low resolution narrows the range between them and never widens it: a style's slice may show less fluid, so e is
+    at most a d / b. But the darkest may be no tissue, or low field may have narrowed nothing. So e, from
+    min(c, a d / b) to a d / b, is that with which the mean of the 10 to 50 percentiles of h(x) is nearest to the
+    style's.
 
     Args:
         x: (H, W), 0 or more.
@@ -34,17 +33,16 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
         [0.1, 0.5, 0.9]
     """
     own, wanted = quantiles(x, mask, 100), quantiles(style, style_mask, 100)
+    (a, b), (c, d) = own[jnp.array([0, -1])], wanted[jnp.array([0, -1])]
     # where there is no range, nothing is stretched
     least = 1e-4
-    (a, b), (c, d) = own[jnp.array([0, -1])], wanted[jnp.array([0, -1])]
+    has_range, width = b - a > least, jnp.maximum(b - a, least)
     scale = d / jnp.maximum(b, least)
-    c = jnp.minimum(c, a * scale)
-    slope = jnp.where(b - a > least, (d - c) / jnp.maximum(b - a, least), 1.0)
-
-    def widened(x: Array) -> Array:
-        return jnp.where(x < a, x * c / jnp.maximum(a, least), c + (x - a) * slope)
-
-    plain, wide = (jnp.mean(values[_DARKER]) for values in (own * scale, widened(own)))
-    s = jnp.clip((plain - jnp.mean(wanted[_DARKER])) / jnp.maximum(plain - wide, least), 0, 1)
-    moved = (1 - s) * scale * x + s * widened(x)
-    return (x + share * (moved - x)).astype(x.dtype)
+    # what e takes from a d / b, the mean of the darker tissues loses by this share
+    darker = jnp.mean(own[_DARKER])
+    share_of_e = jnp.maximum(jnp.where(has_range, (b - darker) / width, 1.0), least)
+    e = a * scale - (scale * darker - jnp.mean(wanted[_DARKER])) / share_of_e
+    e = jnp.clip(e, jnp.minimum(c, a * scale), a * scale)
+    below = x * e / jnp.maximum(a, least)
+    above = e + (x - a) * jnp.where(has_range, (d - e) / width, 1.0)
+    return (x + share * (jnp.where(x < a, below, above) - x)).astype(x.dtype)
