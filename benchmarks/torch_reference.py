@@ -43,34 +43,39 @@ def load_vgg16(path, dtype: torch.dtype = torch.float32, device: str | torch.dev
     return dict(zip(STYLE_TAPS, pairs, strict=True))
 
 
-def taps(vgg: Vgg16, image: torch.Tensor, last: str = "conv4_1", relu: bool = False) -> Taps:
-    """Features (channels, height, width) of an image (3, height, width) up to ``last``.
+def batch_taps(vgg: Vgg16, images: torch.Tensor, last: str = "conv4_1", relu: bool = False) -> Taps:
+    """Features (batch, channels, height, width) of images (batch, 3, height, width) up to ``last``.
 
     ``conv*`` taps are the values before the ReLU. The ReLU is out of place: torchvision's own is in place, and a tap
     kept by reference would then change after it was taken. With ``relu`` the values after it are returned as well.
     """
-    mean = image.new_tensor(IMAGENET_MEAN)[:, None, None]
-    std = image.new_tensor(IMAGENET_STD)[:, None, None]
+    mean = images.new_tensor(IMAGENET_MEAN)[:, None, None]
+    std = images.new_tensor(IMAGENET_STD)[:, None, None]
     # normalised first: the zeros that the convolutions pad with then mean "the average colour", not black
-    x = ((image - mean) / std)[None]
+    x = (images - mean) / std
     out = {}
     for name, (weight, bias) in vgg.items():
         if name in POOLED:
             x = F.max_pool2d(x, 2)
         x = F.conv2d(x, weight, bias, padding=1)
-        out[name] = x[0]
+        out[name] = x
         x = F.relu(x)
         if relu:
-            out[name.replace("conv", "relu")] = x[0]
+            out[name.replace("conv", "relu")] = x
         if name == last:
             break
     return out
 
 
+def taps(vgg: Vgg16, image: torch.Tensor, last: str = "conv4_1", relu: bool = False) -> Taps:
+    """`batch_taps` of one image (3, height, width): features (channels, height, width)."""
+    return {name: features[0] for name, features in batch_taps(vgg, image[None], last, relu).items()}
+
+
 def gram(features: torch.Tensor) -> torch.Tensor:
-    """F F^T / (C H W) for features (C, H, W), F of shape (C, H W)."""
-    flat = features.flatten(1)
-    return flat @ flat.T / features.numel()
+    """F F^T / (C H W) for features (..., C, H, W), F of shape (C, H W)."""
+    flat = features.flatten(-2)
+    return flat @ flat.mT / features.shape[-3:].numel()
 
 
 def style_targets(vgg: Vgg16, style: torch.Tensor) -> Taps:

@@ -17,6 +17,9 @@ from rnst_jax.simulate import degrade
 PRECISIONS: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
 """Of the network; the rest is float32. On GPUs float32 convolutions are TF32 where JAX's default precision says so."""
 
+DISTINCT = 16
+"""Heads in a batch; from there on they come again, with other noise."""
+
 # half axes in rows and columns, centre, and intensity: scalp, skull, cortex, white matter and ventricles
 _ELLIPSES = (
     (0.86, 0.70, 0.0, 0.0, 0.85),
@@ -53,11 +56,13 @@ def batch(count: int, size: int, noise: float = 0.05) -> dict[str, Any]:
         >>> {name: array.shape for name, array in batch(2, 64).items()}
         {'y': (2, 64, 64), 'style': (1, 64, 64), 'mask': (2, 64, 64), 'style_mask': (1, 64, 64)}
     """
-    clean = np.stack([head(size, turn=0.3 * number) for number in range(count)])
-    keys = jax.random.split(jax.random.key(0), count)
+    # finding a head takes longer than drawing one
+    distinct = np.stack([head(size, turn=0.3 * number) for number in range(min(count, DISTINCT))])
+    again = np.arange(count) % DISTINCT
+    clean, keys = distinct[again], jax.random.split(jax.random.key(0), count)
     y = np.asarray(jax.vmap(lambda x, key: degrade(x, key, noise=noise))(jnp.asarray(clean), keys)).clip(0, 1)
     style = head(size, turn=1.5)[None]
-    masks = np.stack([head_mask(image) for image in clean]).astype(np.float32)
+    masks = np.stack([head_mask(image) for image in distinct]).astype(np.float32)[again]
     style_masks = head_mask(style[0])[None].astype(np.float32)
     box, style_box = ((slice(None), *bounding_box(found > 0)) for found in (masks, style_masks))
     return {"y": y[box], "style": style[style_box], "mask": masks[box], "style_mask": style_masks[style_box]}

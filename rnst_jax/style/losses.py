@@ -28,9 +28,27 @@ def gram(features: Float[Array, "h w c"], mask: Float[Array, "h w"] | None = Non
         [[0.5, 0.5], [0.5, 0.5]]
     """
     f = features.reshape(-1, features.shape[-1])
-    weighted, area = (f, float(f.shape[0])) if mask is None else (f * mask.reshape(-1, 1).astype(f.dtype), mask.sum())
-    product = jnp.einsum("pi,pj->ij", weighted, f, preferred_element_type=jnp.promote_types(f.dtype, jnp.float32))
-    return product / (f.shape[1] * jnp.maximum(area, 1.0))
+    weights = None if mask is None else mask.reshape(-1).astype(f.dtype)
+    area = float(len(f)) if mask is None else jnp.maximum(mask.sum(), 1.0)
+    return _products(f, weights) / (f.shape[1] * area)
+
+
+@jax.custom_vjp
+def _products(f: Array, weights: Array | None) -> Array:
+    """F^T W F. Left to itself its gradient takes two products, with dL/dG and with its transpose, in float32 always."""
+    weighted = f if weights is None else f * weights[:, None]
+    return jnp.einsum("pi,pj->ij", weighted, f, preferred_element_type=jnp.promote_types(f.dtype, jnp.float32))
+
+
+def _products_backwards(residuals: tuple[Array, Array | None], g: Array) -> tuple[Array, Array | None]:
+    f, weights = residuals
+    along = f @ (g + g.T).astype(f.dtype)
+    if weights is None:
+        return along, None
+    return along * weights[:, None], jnp.sum(f * along, 1) / 2
+
+
+_products.defvjp(lambda f, weights: (_products(f, weights), (f, weights)), _products_backwards)
 
 
 def quantiles(image: Image, mask: Image | None, count: int) -> Float[Array, " count"]:
@@ -208,6 +226,8 @@ class StyleLoss:
         return quantiles(x, mask, self.quantile_count) if self.quantile_count else jnp.zeros(0)
 
     def _distance(self, difference: Array, target: Array) -> Float[Array, ""]:
+        # a mean in half precision would lose what a small step changes
+        difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
         if self.distance == "l2":
             return jnp.mean(difference**2)
         return jnp.mean(absolute(difference, self.smoothing * jnp.abs(target).mean()))
