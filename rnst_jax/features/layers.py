@@ -15,6 +15,9 @@ STD = np.array([0.229, 0.224, 0.225])
 
 POOLINGS = ("max", "average")
 
+FEW = 8
+"""Channels; cuDNN's matrix products take at least so many at once."""
+
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     padding = [(size // 2, size // 2) for size in kernel.shape[:2]]
@@ -54,7 +57,8 @@ def _backwards(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[A
     (dkernel,) = jax.linear_transpose(lambda kernel: _convolve(x, kernel, stride), kernel)(g)
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     if stride == 1:
-        return _with_gradient(g, turned, 1), dkernel
+        few = x.shape[-1] < FEW
+        return _spread(g, kernel) if few else _with_gradient(g, turned, 1), dkernel
     # the last pixels of an even side lie beyond the spread cotangent
     padding = [
         (size // 2, size // 2 + length - 1 - stride * (spread - 1))
@@ -69,19 +73,64 @@ def _backwards(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[A
 _with_gradient.defvjp(_forwards, _backwards)
 
 
+def _spread(g: Array, kernel: Array) -> Array:
+    """The same gradient at stride 1 as one product of matrices, whose columns are then shifted and added.
+
+    For few channels in x: a convolution with so few outputs leaves most of a GPU's matrix units idle.
+    """
+    rows, columns, channels, features = kernel.shape
+    height, width = g.shape[1:3]
+    weights = kernel.transpose(3, 0, 1, 2).reshape(features, -1)
+    parts = (g @ weights).reshape(*g.shape[:3], rows, columns, channels)
+    parts = jnp.pad(parts, ((0, 0), 2 * (rows // 2,), 2 * (columns // 2,), (0, 0), (0, 0), (0, 0)))
+    shifts = [(rows - 1 - i, columns - 1 - j, i, j) for i in range(rows) for j in range(columns)]
+    return sum((parts[:, y : y + height, x : x + width, i, j] for y, x, i, j in shifts), jnp.zeros((), g.dtype))
+
+
 def pool2(x: Float[Array, "b h w c"], pooling: str) -> Float[Array, "b _ _ c"]:
     """2 x 2 pooling with stride 2; an odd last row or column is dropped, as in torch.
 
-    In strided views: the gradient of ``reduce_window`` is some twenty times slower on CPU.
+    In strided views. Pixels that share the maximum share its gradient, which is written out: that of ``reduce_window``
+    is some twenty times slower on CPU, and that of the views moves more memory.
 
     Args:
         x: features.
         pooling: ``"max"`` or ``"average"``.
     """
     x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    combine = jnp.maximum if pooling == "max" else lambda a, b: (a + b) / 2
-    rows = combine(x[:, ::2], x[:, 1::2])
-    return combine(rows[:, :, ::2], rows[:, :, 1::2])
+    if pooling == "max":
+        return _max2(x)
+    a, b, c, d = _corners(x)
+    return (a + b + c + d) / 4
+
+
+def _blocks(x: Array) -> Array:
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+
+
+def _corners(x: Array) -> list[Array]:
+    return [_blocks(x)[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
+
+
+@jax.custom_vjp
+def _max2(x: Array) -> Array:
+    return functools.reduce(jnp.maximum, _corners(x))
+
+
+def _max2_forwards(x: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    largest = _max2(x)
+    count = sum(((corner == largest).astype(x.dtype) for corner in _corners(x)), jnp.zeros((), x.dtype))
+    return largest, (x, largest, count)
+
+
+def _max2_backwards(residuals: tuple[Array, Array, Array], g: Array) -> tuple[Array]:
+    x, largest, count = residuals
+    is_largest = _blocks(x) == largest[:, :, None, :, None]
+    return (jnp.where(is_largest, (g / count)[:, :, None, :, None], 0).reshape(x.shape),)
+
+
+_max2.defvjp(_max2_forwards, _max2_backwards)
 
 
 def pool3(x: Float[Array, "b h w c"], pooling: str) -> Float[Array, "b _ _ c"]:
