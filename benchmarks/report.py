@@ -2,8 +2,9 @@
 
     python benchmarks/report.py [--results benchmarks/results] [--output docs/speed_tables.md]
 
-Reads throughput.json, scaling.json, profile.json, time_to_quality.json and race.json, as far as they are there; writes
-the tables and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is measured here.
+Reads throughput.json, scaling.json, profile.json, time_to_quality.json, batch_evaluation.json and race.json, as far as
+they are there; writes the tables, and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is
+measured here.
 """
 
 import argparse
@@ -76,6 +77,21 @@ def race(rows: Rows) -> str:
     )
 
 
+def batch_evaluation(rows: Rows) -> str:
+    """One evaluation of a batch in both libraries."""
+    lines = []
+    for row in rows:
+        published = row["seconds"]["published"]
+        each = [f"{1e3 * spent:.2f} ({published / spent:.1f} x)" for spent in row["seconds"].values()]
+        lines.append([row["batch"], row["size"], row["precision"], *each, f"{row['loss_difference']:.0e}"])
+    head = ("batch", "side", "precision", *rows[0]["seconds"], "losses differ by")
+    return (
+        f"## a batch against PyTorch\n\nMachine: {machines(rows)}. Milliseconds per evaluation of the batch, and how "
+        f"many times PyTorch's speed that is (`channels_last`, `torch.compile`; `benchmarks/batch_evaluation.py`).\n\n"
+        f"{record.table(head, lines)}\n"
+    )
+
+
 def plot_trajectories(rows: Rows, path: pathlib.Path) -> None:
     """Score and SSIM in the head against evaluations, both algorithms, one column per slice."""
     figure = Figure(figsize=(3.2 * len(rows), 5.2), layout="constrained")
@@ -125,6 +141,8 @@ def main() -> None:
         if run_to_compare := [row for row in rows if row.get("published")]:
             plot_trajectories(run_to_compare, figures / "time_to_quality.png")
             parts.append("![scores against evaluations](figures/time_to_quality.png)\n")
+    if rows := load(args.results, "batch_evaluation"):
+        parts.append(batch_evaluation(rows))
     if rows := load(args.results, "race"):
         parts.append(race(rows))
     args.output.write_text("\n".join(parts))

@@ -60,7 +60,7 @@ def batch(count: int, size: int, noise: float = 0.05) -> dict[str, Any]:
     distinct = np.stack([head(size, turn=0.3 * number) for number in range(min(count, DISTINCT))])
     again = np.arange(count) % DISTINCT
     clean, keys = distinct[again], jax.random.split(jax.random.key(0), count)
-    y = np.asarray(jax.vmap(lambda x, key: degrade(x, key, noise=noise))(jnp.asarray(clean), keys)).clip(0, 1)
+    y = np.asarray(jax.jit(jax.vmap(lambda x, key: degrade(x, key, noise=noise)))(clean, keys)).clip(0, 1)
     style = head(size, turn=1.5)[None]
     masks = np.stack([head_mask(image) for image in distinct]).astype(np.float32)[again]
     style_masks = head_mask(style[0])[None].astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnst_jax import api
 from rnst_jax.bench import cases, record
@@ -28,6 +29,9 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
     Args:
         settings: (batch, size in pixels, precision) of each row.
         repeats: runs whose median counts.
+
+    Raises:
+        RuntimeError: a loss is not finite.
     """
     environment = record.environment()
     in_a_row = 1 if jax.default_backend() == "cpu" else 10
@@ -36,6 +40,8 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
         network, weights = cases.extractor("vgg16", precision)
         flop = batch * flop_per_evaluation(size)
         run = evaluations(network, batch, size, in_a_row)
+        if not np.isfinite(run()[1]).all():
+            raise RuntimeError(f"{environment['device']}: the losses are not finite, so their speed means nothing")
         spent = record.median_seconds(run, repeats) / in_a_row
         peak = peaks.setdefault(precision, record.matrix_peak(cases.PRECISIONS[precision] or jnp.float32))
         yield {

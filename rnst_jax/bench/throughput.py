@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from rnst_jax import api, presets
 from rnst_jax.bench import cases, record
@@ -37,6 +38,9 @@ def measure(
     Yields:
         The row as plain data: settings, weights, compile and run seconds, evaluations per slice, slices per minute,
         bytes of the program's buffers by XLA, peak memory of the process so far, and the environment.
+
+    Raises:
+        RuntimeError: an image is not finite.
     """
     environment = record.environment()
     for batch, size, name, precision in settings:
@@ -49,6 +53,8 @@ def measure(
         compiled = lowered.compile()
         compile_seconds = time.perf_counter() - start
         result = jax.block_until_ready(compiled(prepared.batch, *prepared.shared))
+        if not np.isfinite(result.image).all():
+            raise RuntimeError(f"{environment['device']}: the images are not finite, so their speed means nothing")
 
         def run(compiled=compiled, prepared=prepared):
             return compiled(prepared.batch, *prepared.shared)

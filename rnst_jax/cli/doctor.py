@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
         "weights": _weights,
         "files": _files,
         "precision": _precision,
+        "operations": _operations,
         "self-test": _reconstruction,
     }
     found, sound = {}, True
@@ -99,6 +100,19 @@ def _precision() -> str:
     return (
         f"relative error of a float32 product {errors['default']:.0e}, at the highest precision {errors['highest']:.0e}"
     )
+
+
+def _operations() -> str:
+    """Operations one by one against the same in one program: there were releases of jaxlib that fail on some GPUs."""
+    import jax
+
+    def numbers(key):
+        return 2 * jax.random.normal(key, (1000,)) + 1
+
+    alone, together = (np.asarray(compute(jax.random.key(0))) for compute in (numbers, jax.jit(numbers)))
+    if not np.allclose(alone, together, rtol=1e-5, atol=1e-5):
+        raise RuntimeError("operations outside of jit give other numbers than inside; take another release of jax")
+    return "the same outside of jit as inside"
 
 
 def _reconstruction() -> str:
