@@ -13,6 +13,7 @@ from jaxtyping import Array
 from rnst_jax import features, memory, presets
 from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise, is_interpolated
+from rnst_jax.denoise.zero_filling import zero_filling
 from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
@@ -107,8 +108,7 @@ def prepare(
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
-        interpolated = jax.vmap(is_interpolated)(images, masks)
-        config = dataclasses.replace(config, native=2 if jnp.mean(interpolated) > 0.5 else 1)
+        config = dataclasses.replace(config, native=_native(images, masks))
     whole_heads = config.masked and shows_scalp(np.asarray(style), np.asarray(style_masks))
     if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
         alone = zip(np.asarray(y)[:, None], np.asarray(masks)[:, None] > 0, strict=True)
@@ -188,9 +188,10 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     """Reconstruct a batch of low-field images in the look of high-field style images.
 
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
-    made for all of them together. The preset's ``native = 0`` becomes 2 where the noise of most images is interpolated,
-    else 1; and ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a
-    scalp, ``endpoints`` if they do not.
+    made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
+    the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``rim_gain``,
+    ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a scalp, ``endpoints`` if they
+    do not.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -299,6 +300,15 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
     if not found.any(axis=(1, 2)).all():
         raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
     return jnp.asarray(found, jnp.float32)
+
+
+def _native(images: Array, masks: Array) -> float:
+    """1 where the noise is white, else the factor of the zero-filling, or 2 where that cannot be told."""
+    if jnp.mean(jax.vmap(is_interpolated)(images, masks)) <= 0.5:
+        return 1.0
+    factors = np.asarray(jax.vmap(zero_filling)(images, masks))
+    found = np.sort(factors[np.isfinite(factors)])
+    return float(found[len(found) // 2]) if len(found) else 2.0
 
 
 def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:

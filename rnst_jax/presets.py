@@ -20,7 +20,7 @@ from rnst_jax.style.parametrise import IntensityMap, Pixels
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """All settings of a reconstruction. Floats never recompile; everything else sets shapes or loop lengths.
+    """All settings of a reconstruction. Floats but ``native`` never recompile; all else sets shapes or loop lengths.
 
     Attributes:
         steps: outer iterations.
@@ -63,8 +63,8 @@ class Config:
         denoiser: ``"nlm"``, ``"tv"``, ``"wavelet"``, ``"gaussian"``, ``"identity"``, ``"dncnn"``, ``"bm3d"``
             (each as in `rnst_jax.denoise`), or ``"bm3d-package"`` if the package bm3d is installed.
         native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
-            0: `rnst_jax.reconstruct` finds out whether it is 1 or 2.
-        apodisation: see `rnst_jax.denoise.AtNativeResolution`.
+            0: `rnst_jax.reconstruct` finds out. It sets shapes, so each is a program of its own.
+        apodisation: see `rnst_jax.denoise.AtNativeResolution`, in pixels for native = 2, else (native - 1) times it.
         fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
             of the anatomy at that resolution and smooths what is fine, so a little of it is kept with some noise.
         sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; 0: not at all.
@@ -118,7 +118,7 @@ class Config:
     factors: tuple[int, ...] = ()
     history: int = 100
     denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
-    native: int = 0
+    native: float = 0.0
     apodisation: float = 0.8
     fine: float = 1 / 3
     sharpening: float = 0.3
@@ -157,7 +157,7 @@ _PUBLISHED = Config(
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,
-    native=1,
+    native=1.0,
     denoise="every",
     crop=False,
     reduce=1,
@@ -286,7 +286,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     if config.native > 1:
         parts = (denoiser, denoise.NonLocalMeans())
         mean = denoise.Average(parts, (1 - config.fine, config.fine), (1.0, 0.6))
-        denoiser = denoise.AtNativeResolution(mean, config.native, config.apodisation)
+        denoiser = denoise.AtNativeResolution(mean, config.native, config.apodisation * (config.native - 1))
     if config.sharpening > 0:
         denoiser = denoise.Sharpened(denoiser, config.sharpening, config.caution)
     return Rnst(

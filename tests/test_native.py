@@ -1,5 +1,7 @@
 """Denoising at the resolution of the measurement."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,14 +27,25 @@ def image(shape):
     return 1 + 0.1 * np.random.default_rng(0).standard_normal(shape)
 
 
-@pytest.mark.parametrize(("shape", "factor"), [*((shape, 2) for shape in SHAPES), ((16, 17), 3), ((16, 17), 1)])
+@pytest.mark.parametrize(
+    ("shape", "factor"), [*((shape, 2) for shape in SHAPES), ((16, 17), 3), ((16, 17), 1), ((18, 21), 1.5)]
+)
 def test_band_limited_images_go_through(shape, factor):
-    small = image([-(-n // factor) for n in shape])
+    small = image([math.ceil(n / factor) for n in shape])
     x = jnp.asarray(zero_filled(small, shape), jnp.float32)
     seen = []
     out = jax.jit(AtNativeResolution(Host(lambda y, sigma: seen.append(y) or y), factor))(x, 0.1)
     np.testing.assert_allclose(out, x, atol=1e-5)
     np.testing.assert_allclose(seen[0], small, atol=1e-5)
+
+
+def test_each_axis_has_its_own_factor():
+    small = image((8, 17))
+    x = jnp.asarray(zero_filled(small, (16, 17)), jnp.float32)
+    seen = []
+    out = jax.jit(AtNativeResolution(Host(lambda y, sigma: seen.append(y) or y), (2, 1)))(x, 0.1)
+    np.testing.assert_allclose(seen[0], small, atol=1e-5)
+    np.testing.assert_allclose(out, x, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

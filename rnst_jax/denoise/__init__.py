@@ -13,6 +13,7 @@ from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigm
 from rnst_jax.denoise.sharpened import Sharpened
 from rnst_jax.denoise.tv import TotalVariation
 from rnst_jax.denoise.wavelet import Wavelet
+from rnst_jax.denoise.zero_filling import zero_filling
 
 __all__ = [
     "AtNativeResolution",
@@ -32,4 +33,5 @@ __all__ = [
     "estimate_sigma",
     "estimate_sigma_background",
     "is_interpolated",
+    "zero_filling",
 ]

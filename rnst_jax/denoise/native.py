@@ -1,5 +1,7 @@
 """Denoising at the resolution that a scan was measured with, before it was zero-filled to more pixels."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +14,7 @@ class AtNativeResolution:
 
     Scanners often fill k-space with zeros, which interpolates the image. Its noise is then correlated, and a denoiser
     made for white noise takes it for structure. C crops the 2-D Fourier transform to 1 / factor of its size along
-    either axis (rounded up), where the noise is white again; U puts zeros back around it. Both keep mean and
+    each axis (rounded up), where the noise is white again; U puts zeros back around it. Both keep mean and
     amplitude, and so sigma, which zero-filling does not change. Where a cropped size is even, C adds the coefficients
     at plus and minus its Nyquist frequency, and U gives each a half: C U = 1.
 
@@ -22,7 +24,8 @@ class AtNativeResolution:
 
     Attributes:
         denoiser: the D(x, sigma) used in between.
-        factor: of the zero-filling, along both axes (static), 1 or more; the image wraps around at its borders.
+        factor: of the zero-filling, along both axes or along rows and columns (static), 1 or more; the image wraps
+            around at its borders.
         apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
 
     Examples:
@@ -32,7 +35,7 @@ class AtNativeResolution:
     """
 
     denoiser: Denoiser
-    factor: int = jax.tree.static(default=2)
+    factor: float | tuple[float, float] = jax.tree.static(default=2)
     apodisation: Scalar = 0.0
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
@@ -45,17 +48,19 @@ class AtNativeResolution:
         Raises:
             ValueError: factor is less than 1.
         """
-        if self.factor < 1:
+        factors = self.factor if isinstance(self.factor, tuple) else (self.factor, self.factor)
+        if min(factors) < 1:
             raise ValueError(f"factor must be 1 or more, not {self.factor}")
-        height, width = x.shape
-        small = _resize(_resize(x, -(-height // self.factor), 0), -(-width // self.factor), 1)
+        small = x
+        for axis, factor in enumerate(factors):
+            small = resized(small, math.ceil(x.shape[axis] / factor), axis)
         out = self.denoiser(small, sigma)
-        for axis, size in enumerate((height, width)):
-            out = _resize(out, size, axis, self.apodisation)
+        for axis, size in enumerate(x.shape):
+            out = resized(out, size, axis, self.apodisation)
         return jnp.maximum(out, 0)
 
 
-def _resize(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:
+def resized(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:
     """Crop the Fourier transform along an axis to ``size``, or fill it with zeros; blur by so many new pixels."""
     n = x.shape[axis]
     # no transform takes half precision

@@ -1,0 +1,74 @@
+"""By how much a scan was zero-filled: what was not measured is missing in the head, but not in the air."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnst_jax.types import Image
+
+FACTORS = (2.0, 1.5, 1.25)
+"""The answers, largest first: so few, as each is a program of its own."""
+
+_EMPTY = 0.3
+"""Ratio of head to air below which a band holds nothing that was measured."""
+
+_MARGIN = 0.04
+"""Of the highest frequency: how far beyond the edge of what was measured the band begins."""
+
+_APART = 4
+"""Pixels between the outline of the head and what counts as head or air."""
+
+_LEAST_AIR = 200
+"""Pixels."""
+
+
+@jax.jit
+def zero_filling(x: Image, mask: Array) -> Float[Array, ""]:
+    """The factor by which k-space was filled up with zeros, along the axis where it was filled up most.
+
+    For each factor f, the largest first, and each axis: b is the image with the frequencies above 1 / f of the highest
+    alone, and r = median |b| in the head / median |b| in the air. White noise has r = 1.5, as the magnitude has 0.66 of
+    its standard deviation where there is no signal. If nothing was measured up there, r is about 0.2: the magnitude is
+    as band-limited as the signal in the head, but not in the air, where it is that of noise alone. f is the factor
+    where r is below 0.3. On 24 slices of 0.055 T r was 0.16 to 0.27 beyond what had been measured, elsewhere 1.9 or more;
+    where k-space ends smoothly it lies in between before the end.
+
+    Args:
+        x: a magnitude image with its air, (H, W); exact zeros count as neither head nor air.
+        mask: 1 in the head.
+
+    Returns:
+        2, 1.5 or 1.25; NaN if no frequencies are empty, the image holds NaN, or there is too little air to tell.
+
+    Examples:
+        >>> from rnst_jax.denoise.native import resized
+        >>> noise = 0.05 * jax.random.normal(jax.random.key(0), (2, 64, 64))
+        >>> mask = jnp.zeros((64, 64)).at[12:52, 12:52].set(1)
+        >>> measured = (mask + noise[0], noise[1])
+        >>> filled = [resized(resized(part, 96, 0), 96, 1) for part in measured]
+        >>> float(zero_filling(jnp.hypot(*filled), jax.image.resize(mask, (96, 96), "nearest")))
+        1.5
+        >>> float(zero_filling(jnp.hypot(*measured), mask))
+        nan
+    """
+    near = jax.lax.reduce_window(mask, -jnp.inf, jax.lax.max, 2 * (2 * _APART + 1,), (1, 1), "SAME") > 0.5
+    deep = jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, 2 * (2 * _APART + 1,), (1, 1), "SAME") > 0.5
+    head, air = deep & (x != 0), ~near & (x != 0)
+    found = jnp.full((), jnp.nan)
+    for factor in reversed(FACTORS):
+        bands = [jnp.abs(_beyond(x, axis, 1 / factor + _MARGIN)) for axis in (0, 1)]
+        ratios = jnp.stack([_median(band, head) / _median(band, air) for band in bands])
+        found = jnp.where(jnp.any(ratios < _EMPTY), factor, found)
+    return jnp.where((air.sum() >= _LEAST_AIR) & jnp.isfinite(x).all(), found, jnp.nan)
+
+
+def _beyond(x: Image, axis: int, edge: float) -> Image:
+    """What lies above ``edge``, a share of the highest frequency."""
+    size = x.shape[axis]
+    inside = np.expand_dims(2 * np.fft.rfftfreq(size) <= edge, 1 - axis)
+    return jnp.fft.irfft(jnp.where(inside, 0, jnp.fft.rfft(x, axis=axis)), size, axis=axis)
+
+
+def _median(values: Array, mask: Array) -> Float[Array, ""]:
+    return jnp.nanmedian(jnp.where(mask, values, jnp.nan))
