@@ -31,8 +31,8 @@ def zero_filling(x: Image, mask: Array) -> Float[Array, ""]:
     alone, and r = median |b| in the head / median |b| in the air. White noise has r = 1.5, as the magnitude has 0.66 of
     its standard deviation where there is no signal. If nothing was measured up there, r is about 0.2: the magnitude is
     as band-limited as the signal in the head, but not in the air, where it is that of noise alone. f is the factor
-    where r is below 0.3. On 24 slices of 0.055 T r was 0.16 to 0.27 beyond what had been measured, elsewhere 1.9 or more;
-    where k-space ends smoothly it lies in between before the end.
+    where r is below 0.3. On 24 slices of 0.055 T r was 0.16 to 0.27 beyond what had been measured, elsewhere 1.9 or
+    more; where k-space ends smoothly it lies in between before the end.
 
     Args:
         x: a magnitude image with its air, (H, W); exact zeros count as neither head nor air.
