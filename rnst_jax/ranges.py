@@ -37,6 +37,9 @@ LEAST: dict[str, float] = {
 POSITIVE = ("mu", "rim_gain", "brain_darkening", "temperature", "learning_rate")
 """Numbers that must be above 0."""
 
+NONE_OR_ONE = ("native",)
+"""Factors that are found out where they are 0."""
+
 FILLED = ("depths",)
 """Lists that must not be empty."""
 
@@ -72,5 +75,7 @@ def check(config: Any) -> None:
                 raise ValueError(f"{name} must be finite, not {number}")
             if name in LEAST and number < LEAST[name]:
                 raise ValueError(f"{name} must be {LEAST[name]} or more, not {number}")
+            if name in NONE_OR_ONE and 0 < number < 1:
+                raise ValueError(f"{name} must be 0, or 1 or more, not {number}")
             if name in POSITIVE and number <= 0:
                 raise ValueError(f"{name} must be above 0, not {number}")

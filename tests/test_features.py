@@ -115,32 +115,36 @@ def xla(x, kernel, stride):
     )
 
 
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (1, 1), (1, 2), (3, 2), (7, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride", "channels"), [(3, 1, 3), (3, 1, 9), (1, 1, 3), (1, 2, 3), (3, 2, 3), (7, 2, 3)]
+)
 class TestConvolve:
-    """`convolve` writes its own gradient; XLA's own is the oracle. The sides are odd and even."""
-
-    x = jnp.asarray(np.random.default_rng(2).standard_normal((2, 9, 8, 3)), jnp.float32)
+    """`convolve` writes its own gradient; XLA's own is the oracle. Sides are odd and even, channels few or not."""
 
     @pytest.fixture
-    def kernel(self, size):
-        return jnp.asarray(np.random.default_rng(size).standard_normal((size, size, 3, 5)), jnp.float32)
+    def x(self, channels):
+        return jnp.asarray(np.random.default_rng(2).standard_normal((2, 9, 8, channels)), jnp.float32)
+
+    @pytest.fixture
+    def kernel(self, size, channels):
+        return jnp.asarray(np.random.default_rng(size).standard_normal((size, size, channels, 5)), jnp.float32)
 
     @pytest.mark.parametrize("crop", [np.s_[:], np.s_[:, 1:, 1:]])
-    def test_gradient(self, kernel, stride, crop):
+    def test_gradient(self, x, kernel, stride, crop):
         ours, theirs = (
-            jax.jit(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)))(self.x[crop], kernel)
+            jax.jit(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)))(x[crop], kernel)
             for f in (layers.convolve, xla)
         )
         for found, expected in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-5)
 
-    def test_value(self, kernel, stride):
-        found, expected = (f(self.x, kernel, stride) for f in (layers.convolve, xla))
+    def test_value(self, x, kernel, stride):
+        found, expected = (f(x, kernel, stride) for f in (layers.convolve, xla))
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
     @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0)])
-    def test_gradient_under_vmap(self, kernel, stride, in_axes):
-        x = self.x if in_axes[0] is None else jnp.stack([self.x, -2 * self.x, self.x**2])
+    def test_gradient_under_vmap(self, x, kernel, stride, in_axes):
+        x = x if in_axes[0] is None else jnp.stack([x, -2 * x, x**2])
         kernel = kernel if in_axes[1] is None else jnp.stack([kernel, kernel**2, -kernel])
         ours, theirs = (
             jax.jit(jax.vmap(jax.grad(lambda *args, f=f: jnp.sum(jnp.sin(f(*args, stride))), (0, 1)), in_axes))(

@@ -49,6 +49,25 @@ class TestGram:
     def test_a_mask_of_ones_changes_nothing(self):
         np.testing.assert_allclose(gram(self.f, np.ones((6, 5), np.float32)), gram(self.f), rtol=1e-6)
 
+    def test_its_gradient_is_that_of_the_formula(self):
+        rng = np.random.default_rng(3)
+        f, mask, direction = rng.standard_normal((4, 5, 3)), rng.random((4, 5)), rng.standard_normal((3, 3))
+
+        def formula(f, mask):
+            return jnp.einsum("hwi,hwj,hw->ij", f, f, mask) / (3 * mask.sum())
+
+        def slope(function):
+            return jax.grad(lambda f, mask: jnp.sum(direction * function(f, mask)), (0, 1))
+
+        arguments = jnp.asarray(f, jnp.float32), jnp.asarray(mask, jnp.float32)
+        for found, expected in zip(slope(gram)(*arguments), slope(formula)(*arguments), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        found, expected = (
+            jax.grad(lambda f, g=g: jnp.sum(direction * g(f)))(arguments[0])
+            for g in (gram, lambda f: formula(f, jnp.ones(f.shape[:2])))
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
     def test_an_empty_mask_gives_zeros(self):
         assert not gram(self.f, np.zeros((6, 5), np.float32)).any()
 

@@ -127,7 +127,9 @@ def _max2_forwards(x: Array) -> tuple[Array, tuple[Array, Array, Array]]:
 def _max2_backwards(residuals: tuple[Array, Array, Array], g: Array) -> tuple[Array]:
     x, largest, count = residuals
     is_largest = _blocks(x) == largest[:, :, None, :, None]
-    return (jnp.where(is_largest, (g / count)[:, :, None, :, None], 0).reshape(x.shape),)
+    # none is if x holds NaN, or if a compiler rounds half precision in one place and not in another
+    share = g / jnp.maximum(count, 1)
+    return (jnp.where(is_largest, share[:, :, None, :, None], 0).reshape(x.shape),)
 
 
 _max2.defvjp(_max2_forwards, _max2_backwards)
