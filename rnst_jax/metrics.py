@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnst_jax.filters import laplacian_of_gaussian, separable
+from rnst_jax.order import quantile
 from rnst_jax.types import Image, Scalar
 
 Window = Literal["uniform", "gaussian"]
@@ -228,7 +229,7 @@ def _window(window: Window) -> np.ndarray:
 
 
 def _robust(x: Image, mask: Array) -> Image:
-    low, high = jnp.nanpercentile(jnp.where(mask.astype(bool), x, jnp.nan), jnp.array([0.5, 99.5]))
+    low, high = quantile(x, mask.astype(bool), jnp.array([0.005, 0.995]))
     return jnp.clip((x - low) / jnp.maximum(high - low, 1e-9), 0, 1)
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnst_jax.order import quantile
 from rnst_jax.types import Image, Physics, Scalar, pytree
 
 _KNOTS = 32
@@ -150,7 +151,7 @@ def lesion_contrast(image: Image, lesion: Image, ring: Image, mask: Image) -> Fl
         >>> round(float(lesion_contrast(image, inside, ring, jnp.ones((16, 16)))), 2)
         0.3
     """
-    low, high = jnp.nanpercentile(jnp.where(jnp.asarray(mask) > 0, image, jnp.nan), jnp.array([0.5, 99.5]))
+    low, high = quantile(image, jnp.asarray(mask) > 0, jnp.array([0.005, 0.995]))
     return (_mean(image, lesion) - _mean(image, ring)) / (high - low)
 
 
@@ -202,7 +203,7 @@ def slice_jumps(
         counts = jnp.sum(hats, axis=(-2, -1))
         maps = jnp.sum(hats * after, axis=(-2, -1)) / jnp.maximum(counts, 1e-6)
         shared = jnp.min(counts, axis=1)
-        low, high = jnp.nanpercentile(jnp.where(inside, after, jnp.nan), jnp.array([0.5, 99.5]))
+        low, high = quantile(after, inside, jnp.array([0.005, 0.995]))
         return jnp.sqrt(jnp.sum(shared * (maps[:, 0] - maps[:, 1]) ** 2) / jnp.sum(shared)) / (high - low)
 
     pairs = jnp.arange(len(before) - 1)[:, None] + jnp.arange(2)

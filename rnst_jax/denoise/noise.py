@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from rnst_jax.order import quantile
 from rnst_jax.types import Image, Scalar
 
 # The high-pass filter of Daubechies' orthonormal wavelet with two vanishing moments.
@@ -41,11 +42,9 @@ def estimate_sigma(x: Image, mask: Array | None = None) -> Float[Array, ""]:
     inside = jnp.ones(x.shape, bool) if mask is None else mask.astype(bool)
     d = _downsample(_downsample(x, 0), 1)
     valid = _every(_every(inside, 0), 1)
-    median = jnp.nanmedian(jnp.where(valid & (d != 0), jnp.abs(d), jnp.nan))
-    sigma = jnp.where(jnp.any(valid & (d != 0)), median / 0.6745, 0.0)
-    # nanmedian passes over the NaN of the image as well as over those put in above.
-    broken = jnp.any(valid & jnp.isnan(d)) | ~jnp.any(valid)
-    return jnp.where(broken, jnp.nan, sigma)
+    counts = valid & (d != 0)  # NaN counts
+    sigma = jnp.where(jnp.any(counts), quantile(jnp.abs(d), counts, 0.5) / 0.6745, 0.0)
+    return jnp.where(jnp.any(valid), sigma, jnp.nan)
 
 
 def estimate_sigma_background(x: Image, mask: Array) -> Float[Array, ""]:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnst_jax.order import quantile
 from rnst_jax.types import Image
 
 FACTORS = (2.0, 1.5, 1.25)
@@ -58,7 +59,7 @@ def zero_filling(x: Image, mask: Array) -> Float[Array, ""]:
     found = jnp.full((), jnp.nan)
     for factor in reversed(FACTORS):
         bands = [jnp.abs(_beyond(x, axis, 1 / factor + _MARGIN)) for axis in (0, 1)]
-        ratios = jnp.stack([_median(band, head) / _median(band, air) for band in bands])
+        ratios = jnp.stack([quantile(band, head, 0.5) / quantile(band, air, 0.5) for band in bands])
         found = jnp.where(jnp.any(ratios < _EMPTY), factor, found)
     return jnp.where((air.sum() >= _LEAST_AIR) & jnp.isfinite(x).all(), found, jnp.nan)
 
@@ -68,7 +69,3 @@ def _beyond(x: Image, axis: int, edge: float) -> Image:
     size = x.shape[axis]
     inside = np.expand_dims(2 * np.fft.rfftfreq(size) <= edge, 1 - axis)
     return jnp.fft.irfft(jnp.where(inside, 0, jnp.fft.rfft(x, axis=axis)), size, axis=axis)
-
-
-def _median(values: Array, mask: Array) -> Float[Array, ""]:
-    return jnp.nanmedian(jnp.where(mask, values, jnp.nan))

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from rnst_jax.order import quantile
 from rnst_jax.physics.relaxation import check, relaxation
 from rnst_jax.physics.signal import Sequence
 from rnst_jax.types import Scalar
@@ -132,7 +133,7 @@ def tissue_centres(image: Array, mask: Array | None = None) -> Float[Array, "3"]
     x = jnp.ravel(image)
     looked = jnp.ones_like(x, bool) if mask is None else jnp.ravel(mask) > 0
     mean = jnp.sum(jnp.where(looked, x, 0)) / jnp.maximum(jnp.sum(looked), 1)
-    top = jnp.nanquantile(jnp.where(looked & (x >= mean), x, jnp.nan), 0.98)
+    top = quantile(x, looked & (x >= mean), 0.98)
     tissue = looked & (x > _AIR * top)
 
     def step(_, centres):
