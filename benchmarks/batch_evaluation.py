@@ -32,11 +32,6 @@ FORMS = ("published", "ours", "ours, box of the head", "ours, as the presets")
 TORCH = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def heads(batch: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The batch, and the style."""
-    return np.stack([cases.head(size, turn=0.3 * n) for n in range(batch)]), cases.head(size, turn=1.5)
-
-
 def theirs(
     images: np.ndarray, style: np.ndarray, precision: str, evaluations: int, device: str, compiled: bool
 ) -> Callable[[], Any]:
@@ -101,7 +96,7 @@ def measure(
     batch: int, size: int, precision: str, evaluations: int, device: str, compiled: bool, repeats: int
 ) -> dict[str, Any]:
     """A row: seconds of each form for the whole batch, and how far the losses of both libraries are apart."""
-    images, style = heads(batch, size)
+    images, style = cases.heads(batch, size)
     rows, columns = bounding_box(np.stack([head_mask(image) for image in images]))
     cut, cut_style = images[:, rows, columns], style[rows, columns]
     runs = {

@@ -49,6 +49,16 @@ def head(size: int, turn: float = 0.0) -> np.ndarray:
     return image.astype(np.float32)
 
 
+def heads(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many different heads, (count, size, size), and a style that is none of them, (size, size).
+
+    Examples:
+        >>> [found.shape for found in heads(2, 32)]
+        [(2, 32, 32), (32, 32)]
+    """
+    return np.stack([head(size, turn=0.3 * number) for number in range(count)]), head(size, turn=1.5)
+
+
 def batch(count: int, size: int, noise: float = 0.05) -> dict[str, Any]:
     """Arguments of `rnst_jax.reconstruct`: low-field heads, one style, masks, on the boxes of the heads.
 
@@ -57,15 +67,14 @@ def batch(count: int, size: int, noise: float = 0.05) -> dict[str, Any]:
         {'y': (2, 64, 64), 'style': (1, 64, 64), 'mask': (2, 64, 64), 'style_mask': (1, 64, 64)}
     """
     # finding a head takes longer than drawing one
-    distinct = np.stack([head(size, turn=0.3 * number) for number in range(min(count, DISTINCT))])
+    distinct, style = heads(min(count, DISTINCT), size)
     again = np.arange(count) % DISTINCT
     clean, keys = distinct[again], jax.random.split(jax.random.key(0), count)
     y = np.asarray(jax.jit(jax.vmap(lambda x, key: degrade(x, key, noise=noise)))(clean, keys)).clip(0, 1)
-    style = head(size, turn=1.5)[None]
     masks = np.stack([head_mask(image) for image in distinct]).astype(np.float32)[again]
-    style_masks = head_mask(style[0])[None].astype(np.float32)
+    style_masks = head_mask(style)[None].astype(np.float32)
     box, style_box = ((slice(None), *bounding_box(found > 0)) for found in (masks, style_masks))
-    return {"y": y[box], "style": style[style_box], "mask": masks[box], "style_mask": style_masks[style_box]}
+    return {"y": y[box], "style": style[None][style_box], "mask": masks[box], "style_mask": style_masks[style_box]}
 
 
 def extractor(name: str, precision: str = "float32") -> tuple[Extractor, str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rnst_jax import api
 from rnst_jax.bench import cases, record
@@ -40,8 +39,7 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
         network, weights = cases.extractor("vgg16", precision)
         flop = batch * flop_per_evaluation(size)
         run = evaluations(network, batch, size, in_a_row)
-        if not np.isfinite(run()[1]).all():
-            raise RuntimeError(f"{environment['device']}: the losses are not finite, so their speed means nothing")
+        record.check_finite("losses", run()[1])
         spent = record.median_seconds(run, repeats) / in_a_row
         peak = peaks.setdefault(precision, record.matrix_peak(cases.PRECISIONS[precision] or jnp.float32))
         yield {
@@ -62,8 +60,8 @@ def measure(settings: Sequence[tuple[int, int, str]], repeats: int = 5) -> Itera
 def evaluations(network: Any, batch: int, size: int, count: int) -> Callable[[], Any]:
     """A compiled program without arguments: so many evaluations of a batch, one after the other."""
     loss = StyleLoss()
-    images = jnp.asarray([cases.head(size, turn=0.3 * number) for number in range(batch)])
-    targets = jax.vmap(lambda x: loss.targets(network, x, jnp.asarray(cases.head(size, turn=1.5))))(images)
+    images, style = map(jnp.asarray, cases.heads(batch, size))
+    targets = jax.vmap(lambda x: loss.targets(network, x, style))(images)
 
     def run(network, x, targets):
         value_and_grad = jax.vmap(jax.value_and_grad(lambda x, t: loss(network, x, t)))
@@ -106,13 +104,7 @@ def dearest(
         count: how many.
         trace: keep the profile in this folder, for xprof or TensorBoard.
     """
-    return dearest_of(api.compile(**cases.batch(1, size), preset=preset), count, trace)
-
-
-def dearest_of(
-    run: Callable[[], Any], count: int = DEAREST, trace: pathlib.Path | None = None
-) -> list[tuple[str, float, int]]:
-    """`dearest` of any program."""
+    run = api.compile(**cases.batch(1, size), preset=preset)
     jax.block_until_ready(run())
     with tempfile.TemporaryDirectory() as scratch:
         folder = scratch if trace is None else str(trace)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from rnst_jax.io import atomic
 from rnst_jax.version import __version__
@@ -44,6 +45,18 @@ def interleaved(functions: dict[str, Callable[[], Any]], repeats: int = 7) -> di
         for name, function in functions.items():
             taken[name].append(seconds(function))
     return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def check_finite(what: str, values: Any) -> None:
+    """Raise RuntimeError if a result that is to be timed is not finite.
+
+    Examples:
+        >>> check_finite("losses", [1.0, float("nan")])
+        Traceback (most recent call last):
+        RuntimeError: the losses are not finite, so their speed means nothing; run: rnst doctor
+    """
+    if not np.isfinite(values).all():
+        raise RuntimeError(f"the {what} are not finite, so their speed means nothing; run: rnst doctor")
 
 
 def matrix_peak(dtype: Any = "float32", n: int | None = None, runs: int = 10) -> float:
