@@ -20,6 +20,7 @@ from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
 from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 from rnst_jax.solvers import Solver, drive
+from rnst_jax.style import most_alike
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
 
@@ -103,8 +104,7 @@ def prepare(
     masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
-    if sigma is None or config.native == 0:
-        images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
+    images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
@@ -120,8 +120,11 @@ def prepare(
     solver = presets.build(config, extractor, progress)
     if config.masked and not whole_heads:
         # in a whole head fat and air decide what is brightest and darkest, and they are not what is to be compared
-        solver = dataclasses.replace(solver, endpoints=config.endpoints)
-    region = jnp.asarray([grow(mask, config.margin) for mask in np.asarray(masks)], jnp.float32)
+        solver = dataclasses.replace(solver, endpoints=config.endpoints, strictness=config.strictness)
+        chosen = most_alike(images, masks, style, style_masks, config.strictness)
+        style, style_masks = style[chosen], style_masks[chosen]
+    margin = config.margin if whole_heads else 0.0
+    region = jnp.asarray([grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
         y=y * region if config.masked and isinstance(physics, Identity) else y,
         style=style * style_masks if config.masked else style,

@@ -55,6 +55,7 @@ class Config:
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
         endpoints: share by which the darkest and the brightest of the start are brought to those of the style, if the
             style is a brain without its scalp, see `rnst_jax.style.align_endpoints`. Needs ``masked``.
+        strictness: how alike the intensities of style and scan must be in the same case, see `rnst_jax.style.likeness`.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
@@ -112,6 +113,7 @@ class Config:
     brain_darkening: float = 1.25
     bias_correction: bool = True
     endpoints: float = 1.0
+    strictness: float = 10.0
     content_from: Literal["input", "denoised", "start"] = "start"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
     learning_rate: float = 0.05
@@ -154,6 +156,7 @@ _PUBLISHED = Config(
     caution=0.0,
     bias_correction=False,
     endpoints=0.0,
+    strictness=0.0,
     content_from="input",
     optimiser="torch-lbfgs",
     learning_rate=0.4,

@@ -26,6 +26,7 @@ LEAST: dict[str, float] = {
     "native": 0,
     "margin": 0,
     "endpoints": 0,
+    "strictness": 0,
     "sharpening": 0,
     "apodisation": 0,
     "fine": 0,

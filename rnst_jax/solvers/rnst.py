@@ -15,6 +15,7 @@ from rnst_jax.denoise.noise import trusted
 from rnst_jax.priors import Denoised, Style
 from rnst_jax.solvers.drive import State
 from rnst_jax.style.endpoints import align_endpoints
+from rnst_jax.style.likeness import likeness
 from rnst_jax.types import Image, PRNGKey, Problem, Scalar, pytree
 
 
@@ -57,6 +58,7 @@ class Rnst:
             contrast D has taken from it, and the less a style's statistics can be compared with it.
         endpoints: share by which the darkest and the brightest of a denoised start are brought to those of the style,
             where there is one style, see `rnst_jax.style.align_endpoints`.
+        strictness: endpoints and beta count `rnst_jax.style.likeness` times, where there is one style; 0: in full.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
         refine: evaluations of the engine on each candidate before its score is taken; the refined candidate is the
@@ -83,6 +85,7 @@ class Rnst:
     lam: Scalar = 0.7
     caution: Scalar = 0.0
     endpoints: Scalar = 0.0
+    strictness: Scalar = 0.0
     depths: tuple[int, ...] = jax.tree.static(default=(520, 620, 720))
     candidates: int = jax.tree.static(default=5)
     refine: int = jax.tree.static(default=20)
@@ -131,7 +134,7 @@ class Rnst:
         n = self._denoise(problem, x, number, key)
         images, losses = self._chain(n, state.aux)
         attractor = images[-1] if self.in_place else n
-        beta = self.beta * trusted(self.caution, problem.sigma)
+        beta = self.beta * trusted(self.caution, problem.sigma) * self._alike(problem, x)
         directions = self.alpha * self._data_gradient(problem, x) + beta * (x - images) + self.lam * (x - attractor)
         steps = self.mu * jnp.arange(1, self.candidates + 1)
         candidates = x - steps.reshape(-1, *[1] * images.ndim) * directions
@@ -170,10 +173,17 @@ class Rnst:
         """D(x) outside of the iterations."""
         return self._target(problem, x, jnp.zeros((), jnp.int32), jax.random.key(0))
 
+    def _alike(self, problem: Problem, x: Array) -> Float[Array, ""] | float:
+        if _has_several_styles(problem):
+            return 1.0
+        gray = x if x.ndim == 2 else x[..., 0]
+        return likeness(gray, problem.mask, problem.style, problem.style_mask, self.strictness)
+
     def _aligned(self, problem: Problem, x: Image) -> Image:
-        if isinstance(problem.style, tuple) or isinstance(problem.style_mask, tuple):
+        if _has_several_styles(problem):
             return x
-        return align_endpoints(x, problem.mask, problem.style, problem.style_mask, self.endpoints)
+        share = self.endpoints * self._alike(problem, x)
+        return align_endpoints(x, problem.mask, problem.style, problem.style_mask, share)
 
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
         if self.denoise == "start":
@@ -196,3 +206,7 @@ class Rnst:
             return x, self.style.score(x, targets)
         image, _, losses = self.style.stylise(x, targets, self.refine)
         return image, losses[-1]
+
+
+def _has_several_styles(problem: Problem) -> bool:
+    return isinstance(problem.style, tuple) or isinstance(problem.style_mask, tuple)

@@ -4,6 +4,7 @@ from rnst_jax.style.defaults import Defaults, defaults
 from rnst_jax.style.endpoints import align_endpoints
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.lbfgs import torch_lbfgs
+from rnst_jax.style.likeness import likeness, most_alike
 from rnst_jax.style.loss_sum import LossSum, TermTargets, blend
 from rnst_jax.style.losses import StyleLoss, Targets, gram, smooth_activations
 from rnst_jax.style.multiscale import multiscale
@@ -43,7 +44,9 @@ __all__ = [
     "blend",
     "defaults",
     "gram",
+    "likeness",
     "minimise",
+    "most_alike",
     "multiscale",
     "smooth_activations",
     "torch_lbfgs",
