@@ -26,6 +26,7 @@ from rnst_jax.io.prepare import prepare
 from rnst_jax.mask import head_mask
 from rnst_jax.physics.field import low_field
 from rnst_jax.simulate import degrade
+from rnst_jax.style import most_alike
 
 NOISE = (5, 10, 15, 20, 25)
 PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
@@ -102,14 +103,16 @@ def scored_heads(stack: np.ndarray) -> np.ndarray:
 
 
 def simulated_group(name: dict[str, Any], y: Any, clean: np.ndarray, style: np.ndarray, masks: list) -> Group:
-    """A group from what a simulation gave: scaled, with the heads and the noise found in it.
+    """A group from what a simulation gave: scaled, with the heads and the noise found in it, and like styles.
 
-    ``masks`` are those of the clean slices and of the styles.
+    ``masks`` are those of the clean slices and of the styles, of which the command line's choice is taken.
     """
     y = np.asarray(y / np.percentile(y, 99.95)).clip(0, 1)
     found = heads(y).astype(np.float32)
     sigma = np.asarray(jax.vmap(estimate_noise)(jnp.asarray(y), jnp.asarray(found)))
-    return Group(name, y, style, found, masks[1].astype(np.float32), sigma, clean, masks[0])
+    style_masks = masks[1].astype(np.float32)
+    chosen = np.asarray(most_alike(y, found, style, style_masks, np.arange(len(y))))
+    return Group(name, y, style[chosen], found, style_masks[chosen], sigma, clean, masks[0])
 
 
 def simulated(other_plane: bool = False, mm: int = 1) -> list[Group]:

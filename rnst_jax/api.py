@@ -20,7 +20,6 @@ from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
 from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 from rnst_jax.solvers import Solver, drive
-from rnst_jax.style import most_alike
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
 
@@ -104,7 +103,8 @@ def prepare(
     masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
     style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
-    images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
+    if sigma is None or config.native == 0:
+        images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
@@ -119,10 +119,8 @@ def prepare(
         y = jnp.clip(y / _images("field", field), 0, 1)
     solver = presets.build(config, extractor, progress)
     if config.masked and not whole_heads:
-        # in a whole head fat and air decide what is brightest and darkest, and they are not what is to be compared
+        # in a whole head fat and air decide what is brightest and darkest, which are not to be compared
         solver = dataclasses.replace(solver, endpoints=config.endpoints, strictness=config.strictness)
-        chosen = most_alike(images, masks, style, style_masks, config.strictness)
-        style, style_masks = style[chosen], style_masks[chosen]
     margin = config.margin if whole_heads else 0.0
     region = jnp.asarray([grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
@@ -192,9 +190,9 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
 
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
-    the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``rim_gain``,
-    ``brain_darkening`` and ``bias_correction`` apply if the styles, taken together, show a scalp, ``endpoints`` if they
-    do not.
+    the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``margin``, ``rim_gain``,
+    ``brain_darkening`` and ``bias_correction`` apply if the styles together show a scalp, else ``endpoints`` and
+    ``strictness`` do.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.

@@ -47,15 +47,14 @@ class Config:
         temperature: of that softmax.
         distance: ``"l1"`` or ``"l2"``.
         masked: Grams over the head only, and air set to zero.
-        margin: how far beyond its mask the head is kept, as a share of the square root of its area: low resolution
-            smears the skin over the outline. Needs ``masked``.
-        rim_gain: by how much the rim of the head is brighter than at low field if the style shows a scalp; see
-            `rnst_jax.scalp`. Needs ``masked``.
+        margin: how far beyond its mask a whole head is kept, as a share of the square root of its area: low resolution
+            smears the skin over the outline. Needs ``masked``, and a style that shows a scalp.
+        rim_gain: by how much the rim of the head is brighter than at low field, in the same case, see `rnst_jax.scalp`.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
-        endpoints: share by which the darkest and the brightest of the start are brought to those of the style, if the
-            style is a brain without its scalp, see `rnst_jax.style.align_endpoints`. Needs ``masked``.
-        strictness: how alike the intensities of style and scan must be in the same case, see `rnst_jax.style.likeness`.
+        endpoints: share by which the darkest, middle and brightest of the start are brought to those of the style, if
+            it is a brain without its scalp, see `rnst_jax.style.align_endpoints`. Needs ``masked``.
+        strictness: how alike style and image must be in that case, see `rnst_jax.style.likeness`.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
         learning_rate: of the optimiser.
@@ -67,7 +66,7 @@ class Config:
             0: `rnst_jax.reconstruct` finds out. It sets shapes, so each is a program of its own.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`, in pixels for native = 2, else (native - 1) times it.
         fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
-            of the anatomy at that resolution and smooths what is fine, so a little of it is kept with some noise.
+            of the anatomy there and smooths what is fine, so a little of it is kept with some noise.
         sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; 0: not at all.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0

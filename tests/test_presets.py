@@ -146,8 +146,8 @@ def test_settings_reach_the_solver(name):
     config = dataclasses.replace(presets.get(name), **SHALLOW)
     solver = presets.build(config, shallow())
     for field in dataclasses.fields(Config):
-        # endpoints depend on the style, and are set where it is looked at
-        if field.name in {f.name for f in dataclasses.fields(Rnst)} - {"endpoints"}:
+        # these depend on the style, and are set where it is looked at
+        if field.name in {f.name for f in dataclasses.fields(Rnst)} - {"endpoints", "strictness"}:
             assert getattr(solver, field.name) == getattr(config, field.name), field.name
     for name_ in (
         "style_weight",

@@ -10,7 +10,7 @@ import pytest
 
 import rnst_jax as rnst
 from rnst_jax import api, denoise
-from rnst_jax.style import align_endpoints
+from rnst_jax.style import align_endpoints, likeness
 from tests.phantoms import head
 from tests.tables import SHALLOW
 
@@ -27,13 +27,70 @@ def tissues(low, high, seed):
 
 
 def test_endpoints_become_those_of_the_style():
-    x, style = tissues(0.3, 0.7, 0), tissues(0.05, 0.9, 1)
+    style = tissues(0.05, 0.9, 1)
+    x = MASK * (0.3 + 0.45 * style)  # the same tissues, closer to each other
     out = np.asarray(align_endpoints(jnp.asarray(x), MASK, jnp.asarray(style), MASK))
     found, wanted = (np.percentile(image[MASK > 0], (0.5, 99.5)) for image in (out, style))
     np.testing.assert_allclose(found, wanted, atol=0.005)
     order = np.argsort(x[MASK > 0])
     assert (np.diff(out[MASK > 0][order]) >= 0).all(), "a rising map"
     assert (out[MASK == 0] == 0).all(), "air stays black"
+
+
+def brain(levels, shares, seed, size=96):
+    """Patches of fluid, grey and white matter, and the mask."""
+    rng = np.random.default_rng(seed)
+    patches = rng.choice(3, p=shares, size=(size // 8, size // 8)).repeat(8, 0).repeat(8, 1)
+    image = np.asarray(levels)[patches] + rng.normal(scale=0.01, size=(size, size))
+    return jnp.asarray(image, jnp.float32), np.ones((size, size), np.float32), patches
+
+
+def test_the_middle_tissue_gets_the_contrast_of_the_style_whatever_its_share():
+    """Grey is 0.88 of white matter at low field, and becomes about 0.74 of it."""
+    x, mask, patches = brain((0.3, 0.84, 0.95), (0.1, 0.35, 0.55), 0)
+    style = brain((0.2, 0.7, 0.95), (0.15, 0.55, 0.3), 1)[0]
+    out = np.asarray(align_endpoints(x, mask, style, mask))
+    grey, white = (float(np.median(out[patches == tissue])) for tissue in (1, 2))
+    assert grey == pytest.approx(0.7, abs=0.015)
+    assert grey / white < 0.77
+
+
+def test_a_middle_tissue_that_is_dark_enough_is_not_lifted():
+    x, mask, patches = brain((0.2, 0.6, 0.9), (0.2, 0.4, 0.4), 0)
+    style = brain((0.2, 0.8, 0.9), (0.2, 0.4, 0.4), 1)[0]
+    out = np.asarray(align_endpoints(x, mask, style, mask))
+    assert np.median(out[patches == 1]) <= 0.61
+
+
+def test_likeness_sees_the_shape_of_a_distribution_and_not_its_scale():
+    x = jnp.asarray(tissues(0.3, 0.7, 0))
+    dark = x * jnp.asarray(np.random.default_rng(1).uniform(size=MASK.shape) > 0.6)
+    assert likeness(x, MASK, 1.4 * x, MASK) == 1
+    assert likeness(x, MASK, dark, MASK) == 0
+    assert likeness(x, MASK, dark, MASK, 0.0) == 1
+    distance = np.abs(
+        np.diff([np.sort(np.asarray(i)[MASK > 0]) / np.asarray(i)[MASK > 0].max() for i in (dark, x)], axis=0)
+    )
+    assert likeness(x, MASK, dark, MASK, 1.5 / distance.mean()) == pytest.approx(0.5, abs=0.03)
+    assert jnp.isfinite(jax.grad(lambda x: likeness(x, MASK, dark, MASK, 3.0))(x)).all()
+
+
+def test_a_style_that_is_not_alike_changes_nothing():
+    x = jnp.asarray(tissues(0.3, 0.7, 0))
+    unlike = x * jnp.asarray(np.random.default_rng(1).uniform(size=MASK.shape) > 0.6)
+    config = dataclasses.replace(QUICK, denoiser="identity", sharpening=0.0, caution=0.0)
+    solver = rnst.presets.build(config, rnst.features.load("vgg16"))
+    solver = dataclasses.replace(solver, endpoints=1.0, strictness=10.0)
+    solve = jax.jit(functools.partial(rnst.solve, max_steps=1))
+
+    def moved(style):
+        mask = jnp.asarray(MASK)
+        return np.abs(
+            np.asarray(solve(rnst.Problem(x, style, mask, mask, rnst.physics.Identity(), 0.0), solver).image - x)
+        )
+
+    assert moved(unlike).max() == 0
+    assert moved(jnp.asarray(tissues(0.05, 0.7, 2))).max() > 0.05
 
 
 def test_a_style_with_a_narrower_range_does_not_narrow_that_of_the_scan():
@@ -75,6 +132,15 @@ def test_endpoints_are_for_brains_without_a_scalp(whole_head, share, monkeypatch
     found = api.prepare(tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None], preset=QUICK, mask=MASK[None])
     solver = found.shared[1]
     assert solver.endpoints == share
+    assert solver.strictness == share * QUICK.strictness
+
+
+@pytest.mark.parametrize("whole_head", [True, False])
+def test_skin_is_smeared_over_the_outline_and_a_brain_is_not(whole_head, monkeypatch):
+    monkeypatch.setattr(api, "shows_scalp", lambda *_: whole_head)
+    config = dataclasses.replace(QUICK, margin=0.05)
+    found = api.prepare(tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None], preset=config, mask=MASK[None])
+    assert bool((np.asarray(found.batch.region[0]) == MASK).all()) is not whole_head
 
 
 def test_a_solver_that_a_user_builds_leaves_the_start_alone():

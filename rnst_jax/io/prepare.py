@@ -169,8 +169,10 @@ def prepare(
 
     scaling = robust_scaling(slices.stack, masks)
     style_scaling = robust_scaling(style.stack, style_masks)
-    scaled_style = dataclasses.replace(style, stack=style_scaling.apply(style.stack))
-    fitted = prepare_style(scaled_style, slices, style_masks, masks)
+    scaled, scaled_style = (
+        dataclasses.replace(cut, stack=own.apply(cut.stack)) for cut, own in ((slices, scaling), (style, style_scaling))
+    )
+    fitted = prepare_style(scaled_style, scaled, style_masks, masks)
     batch = np.arange(len(slices.stack))[positions][heads]
     numbers = tuple(slices.number(int(n)) for n in np.arange(len(slices.stack))[positions])
     return Case(
@@ -179,7 +181,7 @@ def prepare(
         stack=slices.stack[positions],
         numbers=numbers,
         heads=heads,
-        y=scaling.apply(slices.stack[batch]),
+        y=scaled.stack[batch],
         style=fitted.stack[batch],
         mask=masks[batch].astype(np.float32),
         style_mask=fitted.masks[batch].astype(np.float32),

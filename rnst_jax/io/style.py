@@ -55,6 +55,36 @@ def matching_slices(content: Bool[np.ndarray, " n"], style: Bool[np.ndarray, " m
     return heads[np.abs(wanted[:, None] - heads[None, :]).argmin(axis=1)]
 
 
+def alike_slices(
+    index: Int[np.ndarray, " n"],
+    style: Slices,
+    content: Float[np.ndarray, "n height width"],
+    style_masks: Bool[np.ndarray, "m h w"],
+    content_masks: Bool[np.ndarray, "n height width"],
+) -> Int[np.ndarray, " n"]:
+    """The choice of slices in a style that is a brain without its scalp: those that show what the content's show.
+
+    Where the intensities of a style slice are not those of a content slice (`rnst_jax.style.likeness`), because it lies
+    along a fissure, say, the most alike slice of the style takes its place. Whole heads keep their choice, as their
+    intensities say little of the brain.
+
+    Args:
+        index: the choice by position, of `matching_slices`.
+        style: scaled.
+        content: the content's slices, scaled.
+        style_masks: the heads of the style's stack.
+        content_masks: those of the content's.
+    """
+    from rnst_jax.scalp import shows_scalp  # these two take JAX along
+    from rnst_jax.style.likeness import most_alike
+
+    if shows_scalp(style.stack[index], style_masks[index]):
+        return index
+
+    stacks = (np.asarray(a, np.float32) for a in (content, content_masks, style.stack, style_masks))
+    return np.asarray(most_alike(*stacks, index))
+
+
 def prepare_style(
     style: Slices,
     content: Slices,
@@ -62,6 +92,8 @@ def prepare_style(
     content_masks: Bool[np.ndarray, "n height width"],
 ) -> PreparedStyle:
     """One style slice per content slice, with its voxel size and matrix, its head where the content's head is.
+
+    Which one: `matching_slices`, then `alike_slices`.
 
     In-plane the style is smoothed by what the content's larger voxels average over (a Gaussian with the variance that
     a box of the content's voxel has beyond a box of the style's), then sampled by cubic splines and clipped to its own
@@ -71,7 +103,7 @@ def prepare_style(
 
     Args:
         style: already scaled, so that 0 is air: that is what is padded.
-        content: gives the grid.
+        content: gives the grid; scaled as well.
         style_masks: the heads of the style's stack, at least one not empty.
         content_masks: the heads of the content's stack; an empty one counts as centred.
 
@@ -82,6 +114,7 @@ def prepare_style(
     if not has_head.any():
         raise ValueError("no head in any style slice")
     index = matching_slices(np.asarray(content_masks.any(axis=(1, 2))), has_head)
+    index = alike_slices(index, style, content.stack, style_masks, content_masks)
     shape = content.stack.shape[1:]
     factor = np.array(content.zooms) / np.array(style.zooms)
     ratio = _size_ratio(style_masks[index], content_masks) / float(np.sqrt(factor.prod()))

@@ -2,14 +2,22 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from rnst_jax.physics.contrast import tissue_centres
 from rnst_jax.style.losses import quantiles
 from rnst_jax.types import Image, Scalar
 
+_COUNT = 100
+"""Of quantiles."""
+_FLOOR = 3
+"""Of them, the darkest that are no tissue: what a mask holds of the air."""
+_CUTS = 1 + np.stack(np.triu_indices(_COUNT - 1, 1))
+"""All ways to cut the quantiles in three parts, as pairs (j, k) of where the second and the third begin."""
 _RIM = 3
 """Pixels below the outline, which are part air and no tissue of their own."""
+_AIR = 0.08
+"""Share of the brightest below which there is air, in a mask that is not tight."""
 _LEAST = 1e-4
 """Ranges below it are none, and nothing is stretched."""
 
@@ -17,15 +25,18 @@ _LEAST = 1e-4
 def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0) -> Image:
     """x + share (h(x) - x), h rising and piecewise linear through (0, 0), (a, e), (m, n) and (b, d).
 
-    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style, m and p the middle of the
-    three tissues that k-means finds in x and in the style (`rnst_jax.physics.contrast.tissue_centres`, without the
-    outermost 3 pixels), which in a brain are about fluid, grey and white matter; beyond b the last line goes on.
+    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style, m and p the mean of
+    the middle of three tissues in x and in the style: their percentiles, without the outermost 3 pixels, cut in three
+    so that the variance within the parts is least. In a brain these are about fluid, grey and white matter. Beyond b
+    the last line goes on.
 
     At low field and low resolution the tissues are closer to each other than at high field, never further apart. So h
     takes nothing above the straight line x d / b. The middle tissue goes to n = min(p, m d / b), which does not depend
     on how much of each tissue a slice holds. The darkest is less certain, for a style's slice may show less fluid, and
     its mask may hold air: e, from min(c, a d / b) to a d / b, is that with which the mean of h(x) where x < m is
-    nearest to the mean of the style below p.
+    nearest to the mean of the style below p, both without the 3 darkest percent.
+
+    Source: the cut is that of Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979), for two thresholds.
 
     Args:
         x: (H, W), 0 or more.
@@ -39,12 +50,12 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
         >>> [round(v, 2) for v in align_endpoints(x, None, jnp.array([[0.1, 0.5, 0.9]]), None)[0].tolist()]
         [0.1, 0.5, 0.9]
     """
-    own, wanted = quantiles(x, mask, 100), quantiles(style, style_mask, 100)
+    own, wanted = quantiles(x, mask, _COUNT), quantiles(style, style_mask, _COUNT)
     a, b, c, d = own[0], own[-1], wanted[0], wanted[-1]
-    scale = d / jnp.maximum(b, _LEAST)
+    scale = jnp.where(b > _LEAST, d / jnp.maximum(b, _LEAST), 1.0)
     has_range = b - a > 2 * _LEAST
-    m = jnp.clip(_middle(x, mask), a + _LEAST, jnp.maximum(b - _LEAST, a + _LEAST))
-    p = _middle(style, style_mask)
+    m = jnp.clip(_middle(x, mask, b), a + _LEAST, jnp.maximum(b - _LEAST, a + _LEAST))
+    p = _middle(style, style_mask, d)
     n = jnp.minimum(p, m * scale)
 
     def h(x: Array, e: Array) -> Array:
@@ -54,22 +65,30 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
         return jnp.where(x < a, below, jnp.where(x < m, between, above))
 
     e = jnp.minimum(a * scale, n)
-    darker = own < m
+    own, wanted = own[_FLOOR:], wanted[_FLOOR:]
     # by this share of what e loses, the mean of the darker tones does
-    follows = jnp.maximum(_mean((m - own) / (m - a), darker), _LEAST)
-    excess = _mean(h(own, e), darker) - _mean(wanted, wanted < p)
+    follows = jnp.maximum(_mean((m - own) / (m - a), own < m), _LEAST)
+    excess = _mean(h(own, e), own < m) - _mean(wanted, wanted < p)
     e = jnp.clip(e - excess / follows, jnp.minimum(c, e), e)
     moved = jnp.where(has_range, h(x, e), x * scale)
     return (x + share * (moved - x)).astype(x.dtype)
 
 
-def _middle(x: Image, mask: Image | None) -> Float[Array, ""]:
-    """The middle one of three tissues; the median where they cannot be told."""
-    inside = jnp.ones(x.shape) if mask is None else mask
+def _middle(x: Image, mask: Image | None, brightest: Array) -> Float[Array, ""]:
+    """The mean of the middle one of three tissues; in the whole mask if all of it is rim or air."""
+    inside = jnp.ones(x.shape) if mask is None else jnp.asarray(mask)
     side = 2 * _RIM + 1
     deep = jax.lax.reduce_window(inside, jnp.inf, jax.lax.min, (side, side), (1, 1), "SAME") > 0.5
-    found = tissue_centres(x, deep)[1]
-    return jnp.where(jnp.isfinite(found) & deep.any(), found, quantiles(x, mask, 1)[0])
+    tissue = deep & (x > _AIR * brightest)
+    q = quantiles(x, jnp.where(tissue.any(), tissue, inside), _COUNT)
+    sums = jnp.concatenate([jnp.zeros(1, q.dtype), jnp.cumsum(q)])
+    first, second = jnp.asarray(_CUTS)
+    parts = ((0, first), (first, second), (second, _COUNT))
+    # the variance within is least where that between is most
+    between = sum(jnp.square(sums[to] - sums[start]) / (to - start) for start, to in parts)
+    best = jnp.argmax(between)
+    j, k = first[best], second[best]
+    return (sums[k] - sums[j]) / (k - j)
 
 
 def _mean(values: Array, where: Array) -> Float[Array, ""]:

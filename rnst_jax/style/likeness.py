@@ -43,31 +43,36 @@ def likeness(
 
 
 def most_alike(
-    images: Batch, masks: Batch, styles: Batch, style_masks: Batch, strictness: Scalar = 10.0
+    images: Batch,
+    masks: Batch,
+    styles: Batch,
+    style_masks: Batch,
+    first: Int[Array, " images"],
+    strictness: float = 10.0,
 ) -> Int[Array, " images"]:
-    """For every image the number of its style: its own where that is fully alike, else the most alike of all.
+    """For every image the number of its style: the first choice where that is fully alike, else the most alike of all.
 
     Args:
         images: (B, H, W), 0 or more.
         masks: above one half inside the heads.
-        styles: (B, h, w), the k-th that of the k-th image.
+        styles: (S, h, w), those of one scan, say.
         style_masks: as ``masks``.
-        strictness: see `likeness`.
+        first: (B,) numbers of the styles that are wanted, by their position in the head.
+        strictness: see `likeness`, which is that of an image that is not denoised.
 
     Returns:
-        (B,) integers; k at k where the k-th style's `likeness` is 1, or no other is more alike.
+        (B,) integers; the first choice also for an image without a head.
 
     Examples:
         >>> x = jnp.array([[[0.4, 0.6, 0.8]], [[0.2, 0.3, 0.4]]])
         >>> styles = jnp.array([[[0.0, 0.1, 0.9]], [[0.5, 0.7, 0.9]]])
-        >>> most_alike(x, jnp.ones_like(x), styles, jnp.ones_like(x)).tolist()
+        >>> most_alike(x, jnp.ones_like(x), styles, jnp.ones_like(x), jnp.array([0, 1])).tolist()
         [1, 1]
     """
-    own, other = (jax.vmap(_shape)(*pair) for pair in ((images, masks), (styles, style_masks)))
+    own, other = (jax.lax.map(lambda pair: _shape(*pair), pair) for pair in ((images, masks), (styles, style_masks)))
     distances = jnp.abs(own[:, None] - other).mean(-1)
-    numbers = jnp.arange(len(own))
-    is_alike = strictness * distances[numbers, numbers] <= 1
-    return jnp.where(is_alike, numbers, jnp.argmin(distances, axis=1))
+    wanted = distances[jnp.arange(len(own)), first]
+    return jnp.where(strictness * wanted > 1, jnp.nanargmin(distances, axis=1), first)
 
 
 def _shape(x: Image, mask: Image | None) -> Float[Array, " quantiles"]:
