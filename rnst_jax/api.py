@@ -191,8 +191,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
     the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``margin``, ``rim_gain``,
-    ``brain_darkening`` and ``bias_correction`` apply if the styles together show a scalp, else ``endpoints`` and
-    ``strictness`` do.
+    ``brain_darkening``, ``bias_correction`` apply if the styles show a scalp, else ``endpoints`` and ``strictness``.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.

@@ -47,13 +47,12 @@ class Config:
         temperature: of that softmax.
         distance: ``"l1"`` or ``"l2"``.
         masked: Grams over the head only, and air set to zero.
-        margin: how far beyond its mask a whole head is kept, as a share of the square root of its area: low resolution
-            smears the skin over the outline. Needs ``masked``, and a style that shows a scalp.
+        margin: how far beyond its mask a head is kept if the style shows a scalp, as a share of the square root of its
+            area: low resolution smears the skin over the outline. Needs ``masked``.
         rim_gain: by how much the rim of the head is brighter than at low field, in the same case, see `rnst_jax.scalp`.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
-        endpoints: share by which the darkest, middle and brightest of the start are brought to those of the style, if
-            it is a brain without its scalp, see `rnst_jax.style.align_endpoints`. Needs ``masked``.
+        endpoints: share of `rnst_jax.style.align_endpoints`, on the start, if the style has no scalp. Needs ``masked``.
         strictness: how alike style and image must be in that case, see `rnst_jax.style.likeness`.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.

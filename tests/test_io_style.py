@@ -8,9 +8,9 @@ from scipy import ndimage
 from rnst_jax.io import nifti, provenance
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import robust_scaling
-from rnst_jax.io.planes import to_slices
+from rnst_jax.io.planes import Slices, to_slices
 from rnst_jax.io.prepare import prepare
-from rnst_jax.io.style import matching_slices, prepare_style
+from rnst_jax.io.style import alike_slices, matching_slices, prepare_style
 from rnst_jax.mask import head_mask
 
 
@@ -272,3 +272,20 @@ def test_sidecar_names_files_without_folders(tmp_path, content):
     assert len(record["Inputs"]["content"]["SHA256"]) == 64
     assert "research use only" in record["Note"].lower()
     assert {"rnst_jax", "python", "jax", "jaxlib", "flax", "optax"} <= set(record["GeneratedBy"][0]["Packages"])
+
+
+def test_a_brain_takes_the_style_slices_that_show_the_same():
+    """The second slice of the style is mostly dark, as along a fissure: no slice of the content is like that."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, 120, 120), bool)
+    masks[:, 6:-6, 6:-6] = True
+    content, style = (masks * rng.uniform(0.4, 0.9, masks.shape) for _ in range(2))
+    style[1] *= rng.uniform(size=masks[1].shape) > 0.6
+    slices = Slices(style.astype(np.float32), (1.0, 1.0), 8.0, "axial", (2, 1, 0), (False, False, False), 0.0)
+    found = alike_slices(np.arange(3), slices, content, masks, masks)
+    assert found[[0, 2]].tolist() == [0, 2]
+    assert found[1] != 1
+    # a bright scalp around a dark skull: a whole head
+    depth = ndimage.distance_transform_edt(masks[0]) / np.sqrt(masks[0].sum())
+    slices.stack[:, (depth > 0.05) & (depth < 0.1)] = 0.05
+    assert alike_slices(np.arange(3), slices, content, masks, masks).tolist() == [0, 1, 2]

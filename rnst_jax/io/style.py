@@ -75,14 +75,18 @@ def alike_slices(
         style_masks: the heads of the style's stack.
         content_masks: those of the content's.
     """
-    from rnst_jax.scalp import shows_scalp  # these two take JAX along
+    import jax.numpy as jnp  # only where it is needed, as are these two, which take it along
+
+    from rnst_jax.scalp import shows_scalp
     from rnst_jax.style.likeness import most_alike
 
     if shows_scalp(style.stack[index], style_masks[index]):
         return index
 
-    stacks = (np.asarray(a, np.float32) for a in (content, content_masks, style.stack, style_masks))
-    return np.asarray(most_alike(*stacks, index))
+    images, heads, styles, style_heads = (
+        jnp.asarray(a, jnp.float32) for a in (content, content_masks, style.stack, style_masks)
+    )
+    return np.asarray(most_alike(images, heads, styles, style_heads, jnp.asarray(index)))
 
 
 def prepare_style(

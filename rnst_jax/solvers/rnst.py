@@ -174,16 +174,16 @@ class Rnst:
         return self._target(problem, x, jnp.zeros((), jnp.int32), jax.random.key(0))
 
     def _alike(self, problem: Problem, x: Array) -> Float[Array, ""] | float:
-        if _has_several_styles(problem):
+        style, style_mask = problem.style, problem.style_mask
+        if isinstance(style, tuple) or isinstance(style_mask, tuple):
             return 1.0
-        gray = x if x.ndim == 2 else x[..., 0]
-        return likeness(gray, problem.mask, problem.style, problem.style_mask, self.strictness)
+        return likeness(x if x.ndim == 2 else x[..., 0], problem.mask, style, style_mask, self.strictness)
 
     def _aligned(self, problem: Problem, x: Image) -> Image:
-        if _has_several_styles(problem):
+        style, style_mask = problem.style, problem.style_mask
+        if isinstance(style, tuple) or isinstance(style_mask, tuple):
             return x
-        share = self.endpoints * self._alike(problem, x)
-        return align_endpoints(x, problem.mask, problem.style, problem.style_mask, share)
+        return align_endpoints(x, problem.mask, style, style_mask, self.endpoints * self._alike(problem, x))
 
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
         if self.denoise == "start":
@@ -206,7 +206,3 @@ class Rnst:
             return x, self.style.score(x, targets)
         image, _, losses = self.style.stylise(x, targets, self.refine)
         return image, losses[-1]
-
-
-def _has_several_styles(problem: Problem) -> bool:
-    return isinstance(problem.style, tuple) or isinstance(problem.style_mask, tuple)
