@@ -18,7 +18,7 @@ from rnst_jax.features.catalogue import find
 def quick(monkeypatch):
     """Presets with a simple denoiser: BM3D takes ten seconds to compile for each size, and is not what is tested."""
     get = presets.get
-    monkeypatch.setattr(presets, "get", lambda name: dataclasses.replace(get(name), denoiser="gaussian"))
+    monkeypatch.setattr(presets, "get", lambda name: dataclasses.replace(get(name), denoiser="gaussian", native=1.0))
 
 
 def convolution_flop(size):
