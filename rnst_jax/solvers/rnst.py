@@ -56,8 +56,8 @@ class Rnst:
         lam: weight of the denoising prior (lambda).
         caution: c; beta counts 1 / (1 + c sigma^2) times, sigma the problem's: the noisier the image was, the more
             contrast D has taken from it, and the less a style's statistics can be compared with it.
-        endpoints: share by which the darkest, middle and brightest of a denoised start are brought to those of the style,
-            where there is one style, see `rnst_jax.style.align_endpoints`.
+        endpoints: share by which the darkest, middle and brightest tissue of a denoised start are brought to those of
+            the style, where there is one style, see `rnst_jax.style.align_endpoints`.
         strictness: endpoints and beta count `rnst_jax.style.likeness` times, where there is one style; 0: in full.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
