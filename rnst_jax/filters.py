@@ -1,9 +1,9 @@
-"""Separable filters with symmetric borders, shared by the metrics and the denoisers."""
+"""Separable filters with symmetric borders, and the erosion of masks, for all that needs them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rnst_jax.types import Image, Scalar
 
@@ -104,3 +104,20 @@ def laplacian_of_gaussian(x: Image, sigma: float = 1.5, *, truncate: float = 4.0
     smooth = g.astype(np.float32)
     second = ((k**2 / sigma**4 - 1 / sigma**2) * g).astype(np.float32)
     return correlate(correlate(x, second, 0), smooth, 1) + correlate(correlate(x, smooth, 0), second, 1)
+
+
+def eroded(mask: Float[Array, "height width"], pixels: int) -> Bool[Array, "height width"]:
+    """What of a mask is more than so many pixels from its outline, in rows, columns and diagonals.
+
+    The border of the image is no outline.
+
+    Args:
+        mask: above one half inside.
+        pixels: static.
+
+    Examples:
+        >>> eroded(jnp.array([[1.0, 1.0, 1.0, 1.0, 0.0]]), 1).tolist()
+        [[True, True, True, False, False]]
+    """
+    side = 2 * pixels + 1
+    return jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, (side, side), (1, 1), "SAME") > 0.5

@@ -82,7 +82,6 @@ def alike_slices(
 
     if shows_scalp(style.stack[index], style_masks[index]):
         return index
-
     images, heads, styles, style_heads = (
         jnp.asarray(a, jnp.float32) for a in (content, content_masks, style.stack, style_masks)
     )

@@ -1,10 +1,10 @@
 """The darkest, a middle and the brightest tissue of an image brought to those of a style."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnst_jax.filters import eroded
 from rnst_jax.style.losses import quantiles
 from rnst_jax.types import Image, Scalar
 
@@ -77,9 +77,7 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
 def _middle(x: Image, mask: Image | None, brightest: Array) -> Float[Array, ""]:
     """The mean of the middle one of three tissues; in the whole mask if all of it is rim or air."""
     inside = jnp.ones(x.shape) if mask is None else jnp.asarray(mask)
-    side = 2 * _RIM + 1
-    deep = jax.lax.reduce_window(inside, jnp.inf, jax.lax.min, (side, side), (1, 1), "SAME") > 0.5
-    tissue = deep & (x > _AIR * brightest)
+    tissue = eroded(inside, _RIM) & (x > _AIR * brightest)
     q = quantiles(x, jnp.where(tissue.any(), tissue, inside), _COUNT)
     sums = jnp.concatenate([jnp.zeros(1, q.dtype), jnp.cumsum(q)])
     first, second = jnp.asarray(_CUTS)
