@@ -3,13 +3,15 @@ import json
 import os
 import subprocess
 import sys
+import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rnst_jax
-from rnst_jax.cli import options
+from rnst_jax.cli import doctor, options
 from rnst_jax.cli import reconstruct as command
 from rnst_jax.cli.main import main
 from rnst_jax.cli.progress import Progress
@@ -188,8 +190,22 @@ def test_weights(capsys, tmp_path, monkeypatch):
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for word in ("jaxlib", "devices ok", "weights ok", "files ok", "precision ok", "self-test ok"):
+    for word in ("jaxlib", "devices ok", "weights ok", "files ok", "precision ok", "denoiser ok", "self-test ok"):
         assert word in out
+
+
+def test_doctor_tells_a_device_whose_bm3d_differs(monkeypatch):
+    accelerator = types.SimpleNamespace(platform="gpu")
+    monkeypatch.setattr("jax.devices", lambda *_: [accelerator])
+    monkeypatch.setattr(doctor, "_bm3d_difference", lambda device: 1e-4 if device is accelerator else 0.0)
+    assert "1e-04" in doctor._denoiser()
+    monkeypatch.setattr(doctor, "_bm3d_difference", lambda _: float("nan"))
+    with pytest.raises(RuntimeError, match="another release of jax"):
+        doctor._denoiser()
+
+
+def test_a_cpu_s_bm3d_is_its_own():
+    assert doctor._bm3d_difference(jax.devices()[0]) == 0
 
 
 def test_json_holds_no_nan(capsys):

@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         "files": _files,
         "precision": _precision,
         "operations": _operations,
+        "denoiser": _denoiser,
         "self-test": _reconstruction,
     }
     found, sound = {}, True
@@ -113,6 +114,33 @@ def _operations() -> str:
     if not np.allclose(alone, together, rtol=1e-5, atol=1e-5):
         raise RuntimeError("operations outside of jit give other numbers than inside; take another release of jax")
     return "the same outside of jit as inside"
+
+
+def _denoiser() -> str:
+    """BM3D on an accelerator against the CPU's: jaxlib 0.11.2 got one of its operations wrong on NVIDIA GPUs."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return "nothing to compare: no accelerator"
+    # where other matches are as good but for rounding, less than a tenth of the noise
+    if not (difference := _bm3d_difference(device)) < 0.01:
+        raise RuntimeError(f"BM3D differs from the CPU's by {difference:.2g} RMS; take another release of jax")
+    return f"BM3D differs from the CPU's by {difference:.0e} RMS"
+
+
+def _bm3d_difference(device: Any) -> float:
+    """RMS difference between a device's BM3D and the CPU's, of an image in [0, 1] with noise of 0.1."""
+    import jax
+
+    from rnst_jax.denoise import Bm3d
+
+    rows, columns = np.mgrid[-40:40, -40:40]
+    noise = 0.1 * np.random.default_rng(0).standard_normal(rows.shape)
+    noisy = ((np.hypot(rows, columns) < 30) * (0.6 + 0.2 * np.cos(rows / 3)) + noise).astype(np.float32)
+    places = (device, jax.devices("cpu")[0])
+    here, there = (np.asarray(jax.jit(Bm3d())(*jax.device_put((noisy, np.float32(0.1)), at))) for at in places)
+    return float(np.sqrt(np.mean(np.square(here - there))))
 
 
 def _reconstruction() -> str:

@@ -106,14 +106,16 @@ def collaborate(
         corner = (jnp.clip(r[0] - reach, 0, rows - tall), jnp.clip(c[0] - reach, 0, cols - wide))
         others = jax.lax.dynamic_slice(guide, (*corner, 0), (tall, wide, pixels)).reshape(-1, pixels)
         other_lengths = jax.lax.dynamic_slice(lengths, corner, (tall, wide)).reshape(-1)
-        own = (r[:, None] * cols + c).reshape(-1)
+        own_row, own_col = jnp.repeat(r, len(c)), jnp.tile(c, len(r))
+        own = own_row * cols + own_col
         products = jnp.matmul(flat[own], others.T, precision=HIGHEST)
         distances = jnp.maximum(lengths.reshape(-1)[own, None] + other_lengths - 2 * products, 0)
 
-        down = jnp.abs(corner[0] + jnp.arange(tall) - r[:, None])[:, None, :, None]
-        right = jnp.abs(corner[1] + jnp.arange(wide) - c[:, None])[None, :, None, :]
-        shift = jnp.maximum(down, right).reshape(distances.shape)
-        distances = jnp.where(shift > reach, jnp.inf, jnp.where(shift == 0, -1, distances))
+        down = corner[0] + np.repeat(np.arange(tall), wide) - own_row[:, None]
+        right = corner[1] + np.tile(np.arange(wide), tall) - own_col[:, None]
+        # not max(|down|, |right|): jaxlib 0.11.2 gives another number for it on NVIDIA GPUs, for integers
+        near = (down <= reach) & (down >= -reach) & (right <= reach) & (right >= -reach)
+        distances = jnp.where(near, jnp.where((down == 0) & (right == 0), -1, distances), jnp.inf)
         _, found = jax.lax.top_k(-distances, size)
         members = ((corner[0] + found // wide) * cols + corner[1] + found % wide).T
 
