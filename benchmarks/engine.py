@@ -59,6 +59,7 @@ ROWS = [
     Row("multiscale Adam 0.003, b1 0.95, scales to 16", Adam(0.003, 0.95, factors=TO_16), 300),
     Row("multiscale Adam 0.005, b1 0.95, scales to 16", Adam(0.005, 0.95, factors=TO_16), 300),
     Row("multiscale Adam 0.005, b1 0.95, scales to 32", Adam(0.005, 0.95, factors=(*TO_16, 32)), 300),
+    Row("multiscale Adam 0.005, b2 0.8, scales to 32", Adam(0.005, b2=0.8, factors=(*TO_16, 32)), 300),
     Row(
         "multiscale Adam 0.005, b1 0.95, scales to 16, smoothed", Adam(0.005, 0.95, factors=TO_16), 300, smoothing=0.01
     ),

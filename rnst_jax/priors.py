@@ -112,7 +112,7 @@ class Style:
     extractor: Extractor
     loss: StyleLoss | LossSum = StyleLoss()
     parametrisation: Parametrisation = Pixels()
-    optimiser: Optimiser = Adam(0.005, 0.95, factors=(1, 2, 4, 8, 16, 32))
+    optimiser: Optimiser = Adam(0.005, b2=0.8, factors=(1, 2, 4, 8, 16, 32))
     evaluations: int = jax.tree.static(default=60)
     reduce: int = jax.tree.static(default=1)
     report: Callable[[int, float], None] | None = jax.tree.static(default=None)
