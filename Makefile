@@ -11,7 +11,8 @@ PYTHON ?= python3
 PRESET ?= balanced
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+# Python makes the bytecode of what it imports; that of all that is installed takes a minute.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --editable
 
 .PHONY: demo test lint docs release clean
 
@@ -49,10 +50,10 @@ $(VENV)/.python:
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/.python
 	@echo "installing rnst-jax[demo] into $(VENV)"
-	@$(PIP) install --editable '.[demo]'
+	@$(INSTALL) '.[demo]'
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(VENV)/.python
 	@echo "installing rnst-jax[dev] into $(VENV)"
-	@$(PIP) install --editable '.[dev]'
+	@$(INSTALL) '.[dev]'
 	@touch $@

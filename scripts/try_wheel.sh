@@ -6,7 +6,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 cd "$place"
 "${PYTHON:-python3}" -m venv env
-env/bin/python -m pip install -qq --disable-pip-version-check "$wheel"
+env/bin/python -m pip install -qq --disable-pip-version-check --no-compile "$wheel"
 env/bin/rnst --version
 env/bin/rnst weights verify
 env/bin/rnst doctor
