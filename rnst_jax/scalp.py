@@ -114,10 +114,13 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Median intensity per shell; a shell without a pixel counts as 0."""
+    """Median intensity per shell; between its neighbours in a shell without a pixel, of which small heads have some."""
     shell = np.where(np.asarray(mask) > 0, np.floor(depth_below(mask) / _BIN), -1)
-    shells = [image[shell == k] for k in range(_SKULL.stop + 4)]
-    return np.array([np.median(values) if values.size else 0.0 for values in shells])
+    numbers = np.arange(_SKULL.stop + 4)
+    found = [k for k in numbers if np.any(shell == k)]
+    if not found:
+        return np.zeros(len(numbers))
+    return np.interp(numbers, found, [np.median(image[shell == k]) for k in found])
 
 
 def depth_below(mask: np.ndarray) -> np.ndarray:

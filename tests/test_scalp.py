@@ -55,6 +55,13 @@ def test_no_head_has_no_scalp():
     assert not shows_scalp(np.ones((1, 32, 32)), empty[None])
 
 
+@pytest.mark.parametrize("size", [16, 32, 48, 64])
+def test_a_small_brain_shows_no_scalp(size):
+    # its shells are thinner than a pixel, and some hold none
+    depth = 0.45 * size - np.hypot(*np.mgrid[-size // 2 : size // 2, -size // 2 : size // 2])[None]
+    assert not shows_scalp(np.ones_like(depth), depth > 0)
+
+
 @pytest.mark.parametrize("sigma", [0, 0.05])
 def test_a_whole_head_shows_a_scalp_and_a_brain_does_not(sigma):
     image, outline = head(256, 224)
