@@ -3,10 +3,11 @@
     python benchmarks/race.py [--size 96] [--output benchmarks/results/race.json]
     python benchmarks/race.py --ours        # ours again, beside the published losses of the JSON
 
-The published engine is PyTorch's (`torch_reference.engine`: L-BFGS, fixed step 0.4, three channels); ours is that for
-free pixels, Adam on several scales, one channel. Both start at the scan (sub-03 T2w slice 1, style sub-02) and descend
-on the published loss. Images of both are judged by PyTorch's loss: the lowest met up to N evaluations for the published
-engine, the end of a run of N / 10 and of one of N / 5 for ours, whose rate falls along the run.
+The published engine is PyTorch's (`torch_reference.engine`: L-BFGS, fixed step 0.4, three channels); ours is that of
+`rnst_jax.priors.Style` for free pixels, Adam on several scales, one channel. Both start at the scan (sub-03 T2w slice
+1, style sub-02) and descend on the published loss. Images of both are judged by PyTorch's loss: the lowest met up to
+N evaluations for the published engine, the end of a run of N / 10 and of one of N / 5 for ours, whose rate falls
+along the run.
 """
 
 import argparse
@@ -24,12 +25,10 @@ from time_to_quality import published_objective
 import rnst_jax as rnst
 from rnst_jax.bench import record
 from rnst_jax.priors import Style
-from rnst_jax.style import Adam, StyleLoss
+from rnst_jax.style import StyleLoss
 
 AT = (500, 1100, 1800, 4200)
 SHARES = (10, 5)
-OURS = Adam(0.005, b2=0.8, factors=(1, 2, 4, 8, 16, 32))
-"""The best row of `engine`."""
 
 
 def main() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
     for n in AT:
         for share in SHARES:
             steps = n // share
-            prior = Style(extractor, loss, optimiser=OURS)
+            prior = Style(extractor, loss)
             image = jax.jit(lambda y, t, p=prior, k=steps: p.stylise(y, t, k)[0])(start, targets)
             with torch.no_grad():
                 ours[n, share] = objective(torch.tensor(np.asarray(image)).expand(3, -1, -1)).item()

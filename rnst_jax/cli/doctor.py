@@ -135,12 +135,18 @@ def _bm3d_difference(device: Any) -> float:
 
     from rnst_jax.denoise import Bm3d
 
-    rows, columns = np.mgrid[-40:40, -40:40]
-    noise = 0.1 * np.random.default_rng(0).standard_normal(rows.shape)
-    noisy = ((np.hypot(rows, columns) < 30) * (0.6 + 0.2 * np.cos(rows / 3)) + noise).astype(np.float32)
+    head, _ = _head(80, 30)
+    noisy = (head + 0.1 * np.random.default_rng(0).standard_normal(head.shape)).astype(np.float32)
     places = (device, jax.devices("cpu")[0])
     here, there = (np.asarray(jax.jit(Bm3d())(*jax.device_put((noisy, np.float32(0.1)), at))) for at in places)
     return float(np.sqrt(np.mean(np.square(here - there))))
+
+
+def _head(side: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """A round head with stripes in a square image, and where it is."""
+    rows, columns = np.mgrid[:side, :side] - side // 2
+    inside = np.hypot(rows, columns) < radius
+    return inside * (0.6 + 0.2 * np.cos(rows / 3)), inside
 
 
 def _reconstruction() -> str:
@@ -155,9 +161,7 @@ def _reconstruction() -> str:
     from rnst_jax.types import Problem
 
     begun = time.perf_counter()
-    rows, columns = np.mgrid[-16:16, -16:16]
-    inside = np.hypot(rows, columns) < 12
-    head = inside * (0.6 + 0.2 * np.cos(rows / 3))
+    head, inside = _head(32, 12)
     noisy = np.clip(head + 0.15 * np.random.default_rng(0).standard_normal(head.shape), 0, 1)
     small = {"style_taps": ("conv1_1",), "content_taps": ("conv1_1",), "denoiser": "gaussian", "depths": (2,)}
     config = dataclasses.replace(presets.get("fast"), native=1, sharpening=0.0, quantile_count=0, **small)
