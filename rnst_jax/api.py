@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnst_jax import features, memory, presets
+from rnst_jax import features, memory, presets, scalp
 from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise, is_interpolated
 from rnst_jax.denoise.zero_filling import zero_filling
@@ -18,7 +18,6 @@ from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
-from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
 from rnst_jax.solvers import Solver, drive
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
@@ -79,6 +78,7 @@ def prepare(
     extractor: Extractor | None = None,
     mask: Batch | np.ndarray | None = None,
     style_mask: Batch | np.ndarray | None = None,
+    whole_heads: bool | None = None,
     rim: Batch | np.ndarray | None = None,
     field: Batch | np.ndarray | None = None,
     sigma: Array | np.ndarray | float | None = None,
@@ -109,7 +109,8 @@ def prepare(
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
         config = dataclasses.replace(config, native=_native(images, masks))
-    whole_heads = config.masked and shows_scalp(np.asarray(style), np.asarray(style_masks))
+    if whole_heads is None or not config.masked:
+        whole_heads = config.masked and scalp.whole_heads(np.asarray(style), np.asarray(style_masks))
     if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
         alone = zip(np.asarray(y)[:, None], np.asarray(masks)[:, None] > 0, strict=True)
         field = np.concatenate([receive_field(image, mask) for image, mask in alone])
@@ -122,7 +123,7 @@ def prepare(
         # in a whole head fat and air decide what is brightest and darkest, which are not to be compared
         solver = dataclasses.replace(solver, endpoints=config.endpoints, strictness=config.strictness)
     margin = config.margin if whole_heads else 0.0
-    region = jnp.asarray([grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
+    region = jnp.asarray([scalp.grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
     batch = _Batch(
         y=y * region if config.masked and isinstance(physics, Identity) else y,
         style=style * style_masks if config.masked else style,
@@ -191,7 +192,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
     the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``margin``, ``rim_gain``,
-    ``brain_darkening``, ``bias_correction`` apply if the styles show a scalp, else ``endpoints`` and ``strictness``.
+    ``brain_darkening``, ``bias_correction`` apply if ``whole_heads``, else ``endpoints`` and ``strictness``.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -205,13 +206,12 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         extractor: of `rnst_jax.features.load`; the packaged VGG16 by default.
         mask: (B, H, W), 1 inside the head; found by `rnst_jax.mask.head_mask` by default.
         style_mask: the same for the style.
+        whole_heads: whether the styles are heads with their scalp; by default `rnst_jax.scalp.whole_heads` tells.
         rim: (B, H, W) weights in [0, 1] of the head's rim, for the preset's ``rim_gain`` and ``brain_darkening``; by
-            default `rnst_jax.scalp.rim_weight` of the head if the style `rnst_jax.scalp.shows_scalp`, else 0. Give
-            zeros for a content that is a brain without its scalp: both are left out then.
+            default `rnst_jax.scalp.rim_weight` of the head if ``whole_heads``, else 0. Give zeros for a brain.
         field: (B, H, W) or (1, H, W), the receive field, above 0, that images are divided by; by default
-            `rnst_jax.bias.receive_field` of each image alone, for the preset's ``bias_correction`` if the style shows a
-            scalp. Give that of all slices of a scan where they are of one: it is steadier. Ones leave the images as
-            they are.
+            `rnst_jax.bias.receive_field` of each image alone, for the preset's ``bias_correction`` if ``whole_heads``.
+            Give that of all slices of a scan where they are of one: it is steadier. Ones leave the images as they are.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
@@ -275,7 +275,7 @@ def solve_batch(
         if case.region is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        image = to_high_field(jnp.clip(result.image, 0, 1), case.rim, *change)
+        image = scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *change)
         return dataclasses.replace(result, image=image * case.region)
 
     if chunk == len(batch.sigma):
@@ -316,5 +316,5 @@ def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:
     if rim is not None:
         return _images("rim", rim)
     if whole_heads and (config.rim_gain != 1 or config.brain_darkening != 1):
-        return jnp.stack([rim_weight(mask) for mask in np.asarray(region)])
+        return jnp.stack([scalp.rim_weight(mask) for mask in np.asarray(region)])
     return jnp.zeros_like(region)

@@ -21,6 +21,10 @@ _SKULL = slice(2, 8)
 """The shells in which a skull can lie."""
 _DARK, _RISE = 0.7, 1.3
 """A skull is darker than this share of the scalp outside it, and what follows is brighter than it by this factor."""
+_AIR = (0.03, 0.12)
+"""Where the air around a head is looked at: so far from it, in the same unit."""
+_SILENT = 1e-4
+"""Of an image in [0, 1]: what is darker was not measured."""
 
 
 def grow(mask: Bool[np.ndarray, "h w"], margin: float) -> Bool[np.ndarray, "h w"]:
@@ -111,6 +115,36 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
         if profile[k] < _DARK * outside and _RISE * profile[k] < inside:
             return True
     return False
+
+
+def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> bool:
+    """Whether a scan shows whole heads: it `shows_scalp`, or the air around the heads holds noise.
+
+    Tools that cut the brain out of the head set all else to 0. The skull alone would not do as a sign: high in the head
+    slices cut it obliquely, and its marrow is as bright as fat.
+
+    Args:
+        images: slices in [0, 1], air near 0.
+        masks: the heads in them; slices without one are passed over.
+
+    Examples:
+        >>> disc = (np.hypot(*np.mgrid[-64:64, -64:64]) < 50)[None]
+        >>> whole_heads(disc * 1.0, disc), whole_heads(disc + 0.01, disc)
+        (False, True)
+    """
+    return shows_scalp(images, masks) or _noisy_air(images, masks)
+
+
+def _noisy_air(images: np.ndarray, masks: np.ndarray) -> bool:
+    """Whether most of the air near the heads is not 0; further away there may be no data."""
+    from scipy import ndimage
+
+    noisy = []
+    for image, mask in zip(images, np.asarray(masks) > 0, strict=True):
+        distance = ndimage.distance_transform_edt(~mask) / max(np.sqrt(mask.sum()), 1.0)
+        noisy.append(image[mask.any() & (distance > _AIR[0]) & (distance < _AIR[1])] > _SILENT)
+    air = np.concatenate(noisy)
+    return bool(air.size and air.mean() > 0.5)
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

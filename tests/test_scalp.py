@@ -5,7 +5,7 @@ from scipy import ndimage
 
 import rnst_jax as rnst
 from rnst_jax.io.prepare import prepare
-from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field
+from rnst_jax.scalp import grow, rim_weight, shows_scalp, to_high_field, whole_heads
 
 from .tables import shallow, short
 from .test_mask import head, rician
@@ -68,6 +68,26 @@ def test_a_whole_head_shows_a_scalp_and_a_brain_does_not(sigma):
     assert shows_scalp(rician(image, sigma)[None], outline[None])
     cut, inside = brain(image, outline)
     assert not shows_scalp(rician(cut, sigma)[None], inside[None])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_marrow_as_bright_as_fat_is_no_brain_without_its_scalp(noise):
+    # as high in the head; the noise in air says that nothing was cut away
+    image, outline = head(256, 224)
+    skull = outline & (image == 0.05)
+    assert skull.any()
+    image[skull] = 0.9
+    images = rician(image, noise)[None]
+    assert not shows_scalp(images, outline[None])
+    assert whole_heads(images, outline[None]) == (noise > 0)
+
+
+def test_air_is_looked_at_near_the_head_only():
+    image, outline = head(256, 224)
+    cut, inside = brain(image, outline)
+    far = ndimage.distance_transform_edt(~inside) > 0.2 * np.sqrt(inside.sum())
+    assert not whole_heads(np.where(far, 0.1, cut)[None], inside[None])
+    assert whole_heads(np.where(far, 0.0, rician(cut, 0.02))[None], inside[None])
 
 
 def reconstruct(style, style_mask, **options):

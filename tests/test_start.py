@@ -127,19 +127,19 @@ def test_a_head_without_contrast_is_not_stretched(value):
 
 
 @pytest.mark.parametrize(("whole_head", "share"), [(True, 0.0), (False, 1.0)])
-def test_endpoints_are_for_brains_without_a_scalp(whole_head, share, monkeypatch):
-    monkeypatch.setattr(api, "shows_scalp", lambda *_: whole_head)
-    found = api.prepare(tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None], preset=QUICK, mask=MASK[None])
+def test_endpoints_are_for_brains_without_a_scalp(whole_head, share):
+    images = tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None]
+    found = api.prepare(*images, preset=QUICK, mask=MASK[None], whole_heads=whole_head)
     solver = found.shared[1]
     assert solver.endpoints == share
     assert solver.strictness == share * QUICK.strictness
 
 
 @pytest.mark.parametrize("whole_head", [True, False])
-def test_skin_is_smeared_over_the_outline_and_a_brain_is_not(whole_head, monkeypatch):
-    monkeypatch.setattr(api, "shows_scalp", lambda *_: whole_head)
+def test_skin_is_smeared_over_the_outline_and_a_brain_is_not(whole_head):
     config = dataclasses.replace(QUICK, margin=0.05)
-    found = api.prepare(tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None], preset=config, mask=MASK[None])
+    images = tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None]
+    found = api.prepare(*images, preset=config, mask=MASK[None], whole_heads=whole_head)
     assert bool((np.asarray(found.batch.region[0]) == MASK).all()) is not whole_head
 
 

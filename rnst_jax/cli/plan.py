@@ -29,6 +29,8 @@ def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: 
             "Plane": plane,
             "Slices": list(case.numbers),
             "StyleSlices": list(case.style_numbers),
+            "StyleHasScalp": case.whole_heads,
+            "ContentIsStripped": case.stripped,
             "PixelMm": list(case.slices.zooms),
             "SliceMm": case.slices.slice_mm,
             "ObliqueDegrees": round(case.slices.oblique, 2),

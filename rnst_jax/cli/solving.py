@@ -145,6 +145,7 @@ def _compile(
         extractor=extractor,
         mask=crop(case.mask),
         style_mask=crop_style(case.style_mask),
+        whole_heads=case.whole_heads,
         # the outline of a brain that was cut out of its head says nothing of a rim
         rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
         field=None if measured else _field(case, config),
@@ -158,14 +159,12 @@ def _compile(
 
 def _field(case: Case, config: Any) -> np.ndarray | None:
     """The receive field of the whole scan, whichever slices were asked for; None where the config wants none."""
-    from rnst_jax.scalp import shows_scalp
-
     if not (config.masked and config.bias_correction):
         return None
     crop = case.crop if config.crop else np.asarray
     # a brain that was cut out of its head has mostly been corrected before
-    whole_heads = not case.stripped and shows_scalp(case.style, case.style_mask)
-    return crop(case.receive_field if whole_heads else np.ones_like(case.y))
+    wanted = case.whole_heads and not case.stripped
+    return crop(case.receive_field if wanted else np.ones_like(case.y))
 
 
 _TRACE = "trace."

@@ -44,6 +44,7 @@ class Case:
         mask: (B, H, W), 1 in the content's head.
         style_mask: (B, H, W), 1 in the style's head.
         style_numbers: (B,) index of the style slice used, in the style's stack.
+        whole_heads: whether the style shows heads with their scalp.
         scaling: between the content's units and [0, 1].
         warnings: what the user should know, one line each.
         heads_box: rows and columns that hold all heads of the whole content scan.
@@ -62,6 +63,7 @@ class Case:
     mask: Float[np.ndarray, "b h w"]
     style_mask: Float[np.ndarray, "b h w"]
     style_numbers: tuple[int, ...]
+    whole_heads: bool
     scaling: Scaling
     warnings: tuple[str, ...]
     heads_box: Box
@@ -186,6 +188,7 @@ def prepare(
         mask=masks[batch].astype(np.float32),
         style_mask=fitted.masks[batch].astype(np.float32),
         style_numbers=tuple(style.number(int(n)) for n in fitted.index[batch]),
+        whole_heads=fitted.whole_heads,
         scaling=scaling,
         warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions]) + fitted.warnings,
         heads_box=bounding_box(masks),

@@ -20,12 +20,14 @@ class PreparedStyle:
         stack: (n, H, W) float32, one per content slice, 0 where the style has no data.
         masks: the heads in them.
         index: which slice of the style's stack each was made from.
+        whole_heads: `rnst_jax.scalp.whole_heads` of the style, at its own resolution.
         warnings: what the user should know, one line each.
     """
 
     stack: Float[np.ndarray, "n height width"]
     masks: Bool[np.ndarray, "n height width"]
     index: Int[np.ndarray, " n"]
+    whole_heads: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -65,8 +67,7 @@ def alike_slices(
     """The choice of slices in a style that is a brain without its scalp: those that show what the content's show.
 
     Where the intensities of a style slice are not those of a content slice (`rnst_jax.style.likeness`), because it lies
-    along a fissure, say, the most alike slice of the style takes its place. Whole heads keep their choice, as their
-    intensities say little of the brain.
+    along a fissure, say, the most alike slice of the style takes its place.
 
     Args:
         index: the choice by position, of `matching_slices`.
@@ -75,13 +76,10 @@ def alike_slices(
         style_masks: the heads of the style's stack.
         content_masks: those of the content's.
     """
-    import jax.numpy as jnp  # only where it is needed, as are these two, which take it along
+    import jax.numpy as jnp  # only where it is needed, as is this one, which takes it along
 
-    from rnst_jax.scalp import shows_scalp
     from rnst_jax.style.likeness import most_alike
 
-    if shows_scalp(style.stack[index], style_masks[index]):
-        return index
     images, heads, styles, style_heads = (
         jnp.asarray(a, jnp.float32) for a in (content, content_masks, style.stack, style_masks)
     )
@@ -96,7 +94,8 @@ def prepare_style(
 ) -> PreparedStyle:
     """One style slice per content slice, with its voxel size and matrix, its head where the content's head is.
 
-    Which one: `matching_slices`, then `alike_slices`.
+    Which one: `matching_slices`, and for a style without its scalp `alike_slices`: the intensities of whole heads say
+    little of the brain.
 
     In-plane the style is smoothed by what the content's larger voxels average over (a Gaussian with the variance that
     a box of the content's voxel has beyond a box of the style's), then sampled by cubic splines and clipped to its own
@@ -113,11 +112,15 @@ def prepare_style(
     Raises:
         ValueError: no style slice holds a head.
     """
+    from rnst_jax.scalp import whole_heads  # brings JAX, for which a refusal must not wait
+
     has_head = np.asarray(style_masks.any(axis=(1, 2)))
     if not has_head.any():
         raise ValueError("no head in any style slice")
     index = matching_slices(np.asarray(content_masks.any(axis=(1, 2))), has_head)
-    index = alike_slices(index, style, content.stack, style_masks, content_masks)
+    scalp = whole_heads(style.stack[index], style_masks[index])
+    if not scalp:
+        index = alike_slices(index, style, content.stack, style_masks, content_masks)
     shape = content.stack.shape[1:]
     factor = np.array(content.zooms) / np.array(style.zooms)
     ratio = _size_ratio(style_masks[index], content_masks) / float(np.sqrt(factor.prod()))
@@ -139,7 +142,7 @@ def prepare_style(
         sampled = _sample(image, factor, offset, shape, order=3)
         stack[position] = np.clip(sampled, min(image.min(), 0), image.max())
         masks[position] = _sample(mask.astype(np.float32), factor, offset, shape, order=1) > 0.5
-    return PreparedStyle(stack, masks, index, warnings)
+    return PreparedStyle(stack, masks, index, scalp, warnings)
 
 
 def _size_ratio(style: Bool[np.ndarray, "n h w"], content: Bool[np.ndarray, "n height width"]) -> float:
