@@ -24,7 +24,11 @@ _DARK, _RISE = 0.7, 1.3
 _AIR = (0.03, 0.12)
 """Where the air around a head is looked at: so far from it, in the same unit."""
 _SILENT = 1e-4
-"""Of an image in [0, 1]: what is darker was not measured."""
+"""Share of a scan's range below which nothing was measured."""
+_NOISY = 0.25
+"""Share of the air that is above it where air was measured; where it was also cut off at its median, half is."""
+_LOOKED_AT = 16
+"""Slices of a scan, of many."""
 
 
 def grow(mask: Bool[np.ndarray, "h w"], margin: float) -> Bool[np.ndarray, "h w"]:
@@ -120,11 +124,11 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
 def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> bool:
     """Whether a scan shows whole heads: it `shows_scalp`, or the air around the heads holds noise.
 
-    Tools that cut the brain out of the head set all else to 0. The skull alone would not do as a sign: high in the head
-    slices cut it obliquely, and its marrow is as bright as fat.
+    Tools that cut the brain out of the head leave one value around it, and so do some scanners around whole heads.
+    The skull alone would not do as a sign: high in the head it is cut obliquely, and its marrow is as bright as fat.
 
     Args:
-        images: slices in [0, 1], air near 0.
+        images: slices, any intensity unit, air darkest; of many, 16 at even distances are looked at.
         masks: the heads in them; slices without one are passed over.
 
     Examples:
@@ -132,19 +136,24 @@ def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
         >>> whole_heads(disc * 1.0, disc), whole_heads(disc + 0.01, disc)
         (False, True)
     """
-    return shows_scalp(images, masks) or _noisy_air(images, masks)
+    masks = np.asarray(masks) > 0
+    heads = np.flatnonzero(masks.any(axis=(1, 2)))
+    some = heads[np.unique(np.linspace(0, len(heads) - 1, _LOOKED_AT).round().astype(int))] if len(heads) else heads
+    return shows_scalp(images[some], masks[some]) or _noisy_air(images[some], masks[some])
 
 
 def _noisy_air(images: np.ndarray, masks: np.ndarray) -> bool:
-    """Whether most of the air near the heads is not 0; further away there may be no data."""
+    """Whether the air near the heads holds more than one value; further away there may be no data."""
     from scipy import ndimage
 
-    noisy = []
-    for image, mask in zip(images, np.asarray(masks) > 0, strict=True):
-        distance = ndimage.distance_transform_edt(~mask) / max(np.sqrt(mask.sum()), 1.0)
-        noisy.append(image[mask.any() & (distance > _AIR[0]) & (distance < _AIR[1])] > _SILENT)
-    air = np.concatenate(noisy)
-    return bool(air.size and air.mean() > 0.5)
+    air = []
+    for image, mask in zip(images, masks, strict=True):
+        distance = ndimage.distance_transform_edt(~mask) / np.sqrt(mask.sum())
+        air.append(image[(distance > _AIR[0]) & (distance < _AIR[1])])
+    values = np.concatenate(air) if air else np.zeros(0)
+    if not values.size:
+        return False
+    return bool(np.mean(values - np.min(images) > _SILENT * np.ptp(images)) > _NOISY)
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -92,7 +92,8 @@ def test_a_scan_is_corrected_where_the_style_shows_a_scalp():
 @pytest.mark.parametrize("air", [0.0, 1.0])
 def test_the_command_line_leaves_a_brain_without_its_head_alone(tmp_path, air):
     paths = [tmp_path / f"{name}.nii.gz" for name in ("content", "style")]
-    slices = [np.exp(SHADINGS["bowl"]) * tissues(air * 0.05, seed)[0] for seed in range(2)]
+    cut, _ = brain(*tissues(0))
+    slices = [np.exp(SHADINGS["bowl"]) * rician(cut, air * 0.05, seed) for seed in range(2)]
     for path, stack in zip(paths, (slices, [head()[0]] * 2), strict=True):
         nib.save(nib.Nifti1Image(np.stack(stack, -1), np.diag([2.0, 2.0, 6.0, 1.0])), path)
     field = command._field(prepare(*paths), CONFIG)

@@ -130,10 +130,19 @@ def test_the_head_is_kept_a_margin_beyond_its_mask():
     assert not np.asarray(result)[~region].any()
 
 
-@pytest.mark.parametrize("air", [0.0, 1.0])
-def test_a_file_whose_air_is_zero_is_taken_for_a_brain_without_its_head(tmp_path, air):
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_a_file_without_a_skull_whose_air_is_zero_is_taken_for_a_brain_without_its_head(tmp_path, cut, noise):
+    whole = head(192, 168)
+    content = brain(*whole)[0] if cut else whole[0]
     paths = [tmp_path / f"{name}.nii.gz" for name in ("content", "style")]
-    for path, noise in zip(paths, (air * 0.05, 0), strict=True):
-        slices = [rician(head()[0], noise, seed) for seed in range(2)]
-        nib.save(nib.Nifti1Image(np.stack(slices, -1), np.diag([2.0, 2.0, 6.0, 1.0])), path)
-    assert prepare(*paths).stripped == (air == 0)
+    for path, image, sigma in zip(paths, (content, whole[0]), (noise, 0), strict=True):
+        slices = [rician(image, sigma, seed) for seed in range(2)]
+        nib.save(nib.Nifti1Image(np.stack(slices, -1), np.diag([1.0, 1.0, 6.0, 1.0])), path)
+    case = prepare(*paths)
+    assert case.stripped == (cut and noise == 0)
+    assert case.style_has_scalp
+    assert any("--anatomy" in warning for warning in case.warnings) == case.stripped
+    told = prepare(*paths, anatomy="brain")
+    assert (told.stripped, told.style_has_scalp) == (True, False)
+    assert not any("--anatomy" in warning for warning in told.warnings)

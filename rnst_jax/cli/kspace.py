@@ -59,7 +59,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def prepare(args: argparse.Namespace) -> KSpaceCase:
     """Read the content as k-space and prepare it."""
     kspace = read(args.content, args.kspace_key, args.kspace_axes, args.kspace_transform == "forward")
-    return prepare_kspace(kspace, args.style, args.mask, args.geometry, args.plane, args.slices)
+    return prepare_kspace(kspace, args.style, args.mask, args.geometry, args.plane, args.slices, args.anatomy)
 
 
 def with_data_term(config: Any) -> tuple[Any, dict[str, Any]]:

@@ -29,7 +29,7 @@ def made(args: argparse.Namespace, case: Case, config: Any, chunk: int, device: 
             "Plane": plane,
             "Slices": list(case.numbers),
             "StyleSlices": list(case.style_numbers),
-            "StyleHasScalp": case.whole_heads,
+            "StyleHasScalp": case.style_has_scalp,
             "ContentIsStripped": case.stripped,
             "PixelMm": list(case.slices.zooms),
             "SliceMm": case.slices.slice_mm,

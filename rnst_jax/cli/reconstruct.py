@@ -8,6 +8,7 @@ import numpy as np
 
 from rnst_jax.cli import cache, cohort, dicom, kspace, options, plan, report, resume, settings, solving
 from rnst_jax.io import nifti, provenance, volumes
+from rnst_jax.io.anatomy import ANATOMIES
 from rnst_jax.io.atomic import check_output, replacing, write_json
 from rnst_jax.io.checkpoint import Checkpoint
 from rnst_jax.io.dicom import is_dicom
@@ -46,6 +47,12 @@ def add_parser(subparsers: Any) -> None:
     add("--weights", type=pathlib.Path, help="safetensors file for the extractor (default: the packaged one, if any)")
     add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
     add(
+        "--anatomy",
+        choices=ANATOMIES,
+        default="auto",
+        help="whole heads, or brains without their scalp, in both scans (default: found in each)",
+    )
+    add(
         "--slices",
         type=options.slice_range,
         default=(None, None),
@@ -83,7 +90,8 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Check, reconstruct, write one scan. Returns 0, or 4 where some slices became non-finite, and the record."""
     sidecar = check(args)
     measured = kspace.prepare(args) if kspace.is_given(args) else None
-    case = measured.case if measured else prepare(args.content, args.style, args.mask, args.plane, args.slices)
+    chosen = (args.mask, args.plane, args.slices, args.anatomy)
+    case = measured.case if measured else prepare(args.content, args.style, *chosen)
     for warning in case.warnings:
         options.say(args, f"warning: {warning}")
     truth = report.reference(args, case)

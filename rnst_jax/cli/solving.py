@@ -145,7 +145,7 @@ def _compile(
         extractor=extractor,
         mask=crop(case.mask),
         style_mask=crop_style(case.style_mask),
-        whole_heads=case.whole_heads,
+        whole_heads=case.style_has_scalp,
         # the outline of a brain that was cut out of its head says nothing of a rim
         rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
         field=None if measured else _field(case, config),
@@ -163,7 +163,7 @@ def _field(case: Case, config: Any) -> np.ndarray | None:
         return None
     crop = case.crop if config.crop else np.asarray
     # a brain that was cut out of its head has mostly been corrected before
-    wanted = case.whole_heads and not case.stripped
+    wanted = case.style_has_scalp and not case.stripped
     return crop(case.receive_field if wanted else np.ones_like(case.y))
 
 

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from nibabel.affines import voxel_sizes
 
 from rnst_jax.io import nifti, volumes
+from rnst_jax.io.anatomy import has_scalp
+from rnst_jax.io.anatomy import warnings as anatomy_warnings
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
 from rnst_jax.io.nifti import Volume
@@ -44,7 +46,8 @@ class Case:
         mask: (B, H, W), 1 in the content's head.
         style_mask: (B, H, W), 1 in the style's head.
         style_numbers: (B,) index of the style slice used, in the style's stack.
-        whole_heads: whether the style shows heads with their scalp.
+        style_has_scalp: whether it shows whole heads.
+        stripped: whether the content's brain was cut out of the head.
         scaling: between the content's units and [0, 1].
         warnings: what the user should know, one line each.
         heads_box: rows and columns that hold all heads of the whole content scan.
@@ -63,7 +66,8 @@ class Case:
     mask: Float[np.ndarray, "b h w"]
     style_mask: Float[np.ndarray, "b h w"]
     style_numbers: tuple[int, ...]
-    whole_heads: bool
+    style_has_scalp: bool
+    stripped: bool
     scaling: Scaling
     warnings: tuple[str, ...]
     heads_box: Box
@@ -75,11 +79,6 @@ class Case:
     def raw(self) -> Float[np.ndarray, "b h w"]:
         """The batch in the content's units, for what needs air as it was measured."""
         return self.stack[self.heads]
-
-    @property
-    def stripped(self) -> bool:
-        """Whether air was set to zero in the file, as tools do that cut the brain out of the head."""
-        return bool(np.mean(self.raw[self.mask == 0] == 0) > 0.5)
 
     @property
     def noise(self) -> Any:
@@ -128,6 +127,7 @@ def prepare(
     mask_path: pathlib.Path | None = None,
     plane: str = "auto",
     wanted: tuple[int | None, int | None] = (None, None),
+    anatomy: str = "auto",
 ) -> Case:
     """Read, check, cut, mask and scale a content and a style scan.
 
@@ -140,6 +140,7 @@ def prepare(
         mask_path: the head of the content on its grid, non-zero inside; by default it is found slice by slice.
         plane: see `rnst_jax.io.planes.to_slices`.
         wanted: first slice and one past the last, by index in the content's file; None for its ends.
+        anatomy: what both scans show, see `rnst_jax.io.anatomy.has_scalp`.
 
     Raises:
         RefusedInput: a file cannot be used.
@@ -174,7 +175,8 @@ def prepare(
     scaled, scaled_style = (
         dataclasses.replace(cut, stack=own.apply(cut.stack)) for cut, own in ((slices, scaling), (style, style_scaling))
     )
-    fitted = prepare_style(scaled_style, scaled, style_masks, masks)
+    scalp = has_scalp(slices.stack, masks, anatomy), has_scalp(style.stack, style_masks, anatomy)
+    fitted = prepare_style(scaled_style, scaled, style_masks, masks, scalp[1])
     batch = np.arange(len(slices.stack))[positions][heads]
     numbers = tuple(slices.number(int(n)) for n in np.arange(len(slices.stack))[positions])
     return Case(
@@ -188,9 +190,12 @@ def prepare(
         mask=masks[batch].astype(np.float32),
         style_mask=fitted.masks[batch].astype(np.float32),
         style_numbers=tuple(style.number(int(n)) for n in fitted.index[batch]),
-        whole_heads=fitted.whole_heads,
+        style_has_scalp=scalp[1],
+        stripped=not scalp[0],
         scaling=scaling,
-        warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions]) + fitted.warnings,
+        warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions])
+        + anatomy_warnings(volumes.label(content_path), scalp[0], volumes.label(style_path), scalp[1])
+        + fitted.warnings,
         heads_box=bounding_box(masks),
         style_box=bounding_box(fitted.masks),
         whole_mask=masks,

@@ -20,14 +20,12 @@ class PreparedStyle:
         stack: (n, H, W) float32, one per content slice, 0 where the style has no data.
         masks: the heads in them.
         index: which slice of the style's stack each was made from.
-        whole_heads: `rnst_jax.scalp.whole_heads` of the style, at its own resolution.
         warnings: what the user should know, one line each.
     """
 
     stack: Float[np.ndarray, "n height width"]
     masks: Bool[np.ndarray, "n height width"]
     index: Int[np.ndarray, " n"]
-    whole_heads: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -91,6 +89,7 @@ def prepare_style(
     content: Slices,
     style_masks: Bool[np.ndarray, "m h w"],
     content_masks: Bool[np.ndarray, "n height width"],
+    whole_heads: bool = True,
 ) -> PreparedStyle:
     """One style slice per content slice, with its voxel size and matrix, its head where the content's head is.
 
@@ -108,18 +107,16 @@ def prepare_style(
         content: gives the grid; scaled as well.
         style_masks: the heads of the style's stack, at least one not empty.
         content_masks: the heads of the content's stack; an empty one counts as centred.
+        whole_heads: whether the style shows its scalp.
 
     Raises:
         ValueError: no style slice holds a head.
     """
-    from rnst_jax.scalp import whole_heads  # brings JAX, for which a refusal must not wait
-
     has_head = np.asarray(style_masks.any(axis=(1, 2)))
     if not has_head.any():
         raise ValueError("no head in any style slice")
     index = matching_slices(np.asarray(content_masks.any(axis=(1, 2))), has_head)
-    scalp = whole_heads(style.stack[index], style_masks[index])
-    if not scalp:
+    if not whole_heads:
         index = alike_slices(index, style, content.stack, style_masks, content_masks)
     shape = content.stack.shape[1:]
     factor = np.array(content.zooms) / np.array(style.zooms)
@@ -142,7 +139,7 @@ def prepare_style(
         sampled = _sample(image, factor, offset, shape, order=3)
         stack[position] = np.clip(sampled, min(image.min(), 0), image.max())
         masks[position] = _sample(mask.astype(np.float32), factor, offset, shape, order=1) > 0.5
-    return PreparedStyle(stack, masks, index, scalp, warnings)
+    return PreparedStyle(stack, masks, index, warnings)
 
 
 def _size_ratio(style: Bool[np.ndarray, "n h w"], content: Bool[np.ndarray, "n height width"]) -> float:
