@@ -4,6 +4,7 @@
 
 Slice 1 of the six 0.055 T scans. For the preset, and for the engine with free pixels on the published loss: the loss of
 the last image under float32 features, whichever precision the run had, as a ratio, and the SSIM between both images.
+For the engine, as a scale, also of a float32 run whose start is 1e-6 brighter: free pixels are chaotic.
 """
 
 import argparse
@@ -41,13 +42,21 @@ def measure(subject: str, contrast: str, size: int, evaluations: int, data: path
     y, style = jnp.asarray(pair.y), jnp.asarray(pair.style)
     networks = [rnst.features.load("vgg16", dtype=dtype) for dtype in (None, jnp.bfloat16)]
     masks = {"mask": pair.mask[None], "style_mask": pair.style_mask[None]}
-    runs = {
-        "balanced": lambda net: rnst.reconstruct(y[None], style[None], extractor=net, **masks).image[0],
-        f"free pixels, {evaluations}": lambda net: free_pixels(net, y, style, Style(net, evaluations=evaluations)),
+
+    def preset(net: Any) -> jax.Array:
+        return rnst.reconstruct(y[None], style[None], extractor=net, **masks).image[0]
+
+    def engine(net: Any, offset: float = 0.0) -> jax.Array:
+        return free_pixels(net, y + offset, style, Style(net, evaluations=evaluations))
+
+    pixels = engine(networks[0])
+    pairs = {
+        "balanced": (preset(networks[0]), preset(networks[1])),
+        f"free pixels, {evaluations}": (pixels, engine(networks[1])),
+        f"free pixels, {evaluations}, float32, start + 1e-6": (pixels, engine(networks[0], 1e-6)),
     }
     rows = []
-    for what, run in runs.items():
-        full, half = (run(net) for net in networks)
+    for what, (full, half) in pairs.items():
         losses = [float(judged(networks[0], image, y, style)) for image in (full, half)]
         row = {"subject": subject, "contrast": contrast, "size": size, "what": what, "weights": "vgg16 (ImageNet)"}
         row |= {"loss": losses, "loss_ratio": round(losses[1] / losses[0], 5)}
