@@ -94,6 +94,22 @@ def test_the_report_shows_the_residual(scan):
     np.testing.assert_allclose(found - least, added, atol=1e-5)
 
 
+def test_the_receive_field_is_part_of_the_forward_model(scan):
+    kspace = read(pathlib.Path("scan.npz"), axes=("j-", "i-", "k"), forward=True)
+    measured = prepare_kspace(kspace, pathlib.Path("style.nii.gz"), geometry_path=pathlib.Path("like.nii.gz"))
+    field = np.exp(np.linspace(-0.3, 0.3, measured.case.y.size)).reshape(measured.case.y.shape)
+    (y, plain), (same, shaded) = command.data(measured), command.data(measured, field)
+    assert y is same
+    x = jnp.asarray(measured.case.y)
+    forward = jax.vmap(lambda physics, x: physics.forward(x))
+    adjoint = jax.vmap(lambda physics, y: physics.adjoint(y))
+    np.testing.assert_allclose(
+        forward(shaded["physics"], x), forward(plain["physics"], x * field), atol=1e-6, rtol=1e-5
+    )
+    np.testing.assert_allclose(shaded["x0"] * field, adjoint(plain["physics"], jnp.asarray(y)), atol=1e-6)
+    assert "x0" not in plain
+
+
 def test_dry_run_names_the_data_term(scan, capsys):
     before = scans.files()
     assert main([*ARGV, *OPTIONS, "--dry-run", "--json", "--preset", "fast"]) == 0

@@ -75,10 +75,11 @@ def with_data_term(config: Any) -> tuple[Any, dict[str, Any]]:
     return config, presets.to_dict(config)
 
 
-def data(measured: KSpaceCase) -> tuple[np.ndarray, dict[str, Any]]:
-    """The measurement, and how `rnst_jax.reconstruct` is told of its forward model.
+def data(measured: KSpaceCase, field: np.ndarray | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    """The measurement, and how `rnst_jax.reconstruct` is told of its forward model, and where to start.
 
-    Coil maps, the phase of the image in them, come from the centre of each slice's k-space.
+    Coil maps, the phase of the image in them, come from the centre of each slice's k-space. With a receive field b they
+    are b S, so that x is the image without it, and the start is S^H F^H y / b.
     """
     import functools
 
@@ -88,7 +89,13 @@ def data(measured: KSpaceCase) -> tuple[np.ndarray, dict[str, Any]]:
     from rnst_jax.physics import Sense, estimate_sensitivity
 
     maps = jax.vmap(functools.partial(estimate_sensitivity, size=measured.window))(jnp.asarray(measured.y))
-    return measured.y, {"physics": Sense(maps, jnp.asarray(measured.sampled)), "physics_axis": 0}
+    physics = Sense(maps, jnp.asarray(measured.sampled))
+    if field is None:
+        return measured.y, {"physics": physics, "physics_axis": 0}
+    shading = jnp.asarray(field, jnp.float32)
+    start = jax.vmap(lambda physics, y: physics.adjoint(y))(physics, jnp.asarray(measured.y)) / shading
+    physics = dataclasses.replace(physics, maps=maps * shading[:, None])
+    return measured.y, {"physics": physics, "physics_axis": 0, "x0": start}
 
 
 def residual(measured: KSpaceCase, images: np.ndarray) -> tuple[np.ndarray, float]:
@@ -96,7 +103,7 @@ def residual(measured: KSpaceCase, images: np.ndarray) -> tuple[np.ndarray, floa
 
     Args:
         measured: the case.
-        images: x, (B, H, W), in the units of ``measured.y``.
+        images: x, (B, H, W), in the units of ``measured.y`` and with its receive field.
 
     Returns:
         (B, H, W) in the same units, above 0 where the output holds more than was measured; and the misfit over all

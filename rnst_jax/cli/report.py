@@ -106,7 +106,8 @@ def write(
     grid = to_slices(case.content, "axial")
     residual = None
     if measured:
-        found, misfit = kspace.residual(measured, solved.images)
+        shaded = solved.images if solved.field is None else solved.images * solved.field
+        found, misfit = kspace.residual(measured, shaded)
         residual = around(found * case.scaling.hi), misfit
     pictures = page.Pictures(
         content=grid.stack,

@@ -26,12 +26,14 @@ class Solved(NamedTuple):
     Attributes:
         result: a `rnst_jax.types.Result` of NumPy arrays.
         images: (B, H, W) whole slices, in [0, 1].
+        field: what they were divided by, the receive field on what was solved; None if there was nothing to divide by.
         compile_seconds: of this run.
         run_seconds: of all runs that had a part in it.
     """
 
     result: Any
     images: np.ndarray
+    field: np.ndarray | None
     compile_seconds: float
     run_seconds: float
 
@@ -84,6 +86,7 @@ def solve(
     done = {n: part for n in range(count) if (part := kept.load(n)) is not None}
     wanted = [n for n in range(count) if n not in done]
     compile_seconds = 0.0
+    field = _field(case, config)
     if done:
         options.say(args, f"{total - _slices(wanted, total, size)} of {total} slices are there already")
     if wanted:
@@ -92,7 +95,7 @@ def solve(
         options.say(args, planned["summary"])
         begun = time.perf_counter()
         within = planned["evaluations"] / total > LONG
-        parts = _compile(args, case, config, extractor, progress if within else None, measured, size)
+        parts = _compile(args, case, config, extractor, progress if within else None, measured, field, size)
         compile_seconds = time.perf_counter() - begun
         options.say(args, f"compiled in {compile_seconds:.1f} s")
         told = "ends after this step; once more to end at once"
@@ -114,7 +117,7 @@ def solve(
     result = _result(joined)
     images = np.asarray(result.image, dtype=np.float32)
     seconds = sum(float(part["seconds"]) for part in done.values())
-    return Solved(result, case.uncrop(images) if config.crop else images, compile_seconds, seconds)
+    return Solved(result, case.uncrop(images) if config.crop else images, field, compile_seconds, seconds)
 
 
 def _slices(parts: Sequence[int], total: int, size: int) -> int:
@@ -129,6 +132,7 @@ def _compile(
     extractor: Any,
     progress: Progress | None,
     measured: Any,
+    field: np.ndarray | None,
     size: int,
 ) -> Any:
     """The compiled reconstruction of a case, on the box of its heads where the config says so."""
@@ -137,7 +141,7 @@ def _compile(
     from rnst_jax import api
 
     crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
-    y, physics = kspace.data(measured) if measured else (crop(case.y), {})
+    y, model = kspace.data(measured, field) if measured else (crop(case.y), {"field": field})
     return api.compile_parts(
         y,
         crop_style(case.style),
@@ -148,12 +152,11 @@ def _compile(
         whole_heads=case.style_has_scalp,
         # the outline of a brain that was cut out of its head says nothing of a rim
         rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
-        field=None if measured else _field(case, config),
         sigma=case.noise / (case.scaling.hi - case.scaling.lo),
         chunk=size,
         key=jax.random.key(args.seed),
         progress=progress,
-        **physics,
+        **model,
     )
 
 
