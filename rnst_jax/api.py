@@ -208,7 +208,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         style_mask: the same for the style.
         whole_heads: whether the styles are heads with their scalp; by default `rnst_jax.scalp.whole_heads` tells.
         rim: (B, H, W) weights in [0, 1] of the head's rim, for the preset's ``rim_gain`` and ``brain_darkening``; by
-            default `rnst_jax.scalp.rim_weight` of the head if ``whole_heads``, else 0. Give zeros for a brain.
+            default `rnst_jax.scalp.rim_weight` of the head if ``whole_heads``, else 0. Zeros if y shows brains.
         field: (B, H, W) or (1, H, W), the receive field, above 0, that images are divided by; by default
             `rnst_jax.bias.receive_field` of each image alone, for the preset's ``bias_correction`` if ``whole_heads``.
             Give that of all slices of a scan where they are of one: it is steadier. Ones leave the images as they are.

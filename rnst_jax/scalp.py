@@ -23,10 +23,10 @@ _DARK, _RISE = 0.7, 1.3
 """A skull is darker than this share of the scalp outside it, and what follows is brighter than it by this factor."""
 _AIR = (0.03, 0.12)
 """Where the air around a head is looked at: so far from it, in the same unit."""
-_SILENT = 1e-4
-"""Share of a scan's range below which nothing was measured."""
+_SAME = 1e-4
+"""Share of a scan's range within which two values are one."""
 _NOISY = 0.25
-"""Share of the air that is above it where air was measured; where it was also cut off at its median, half is."""
+"""Share of the air that has another value than most of it where air was measured; half has if noise was cut off."""
 _LOOKED_AT = 16
 """Slices of a scan, of many."""
 
@@ -133,7 +133,8 @@ def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
 
     Examples:
         >>> disc = (np.hypot(*np.mgrid[-64:64, -64:64]) < 50)[None]
-        >>> whole_heads(disc * 1.0, disc), whole_heads(disc + 0.01, disc)
+        >>> noise = 0.01 * np.random.default_rng(0).uniform(size=disc.shape)
+        >>> whole_heads(disc * 1.0, disc), whole_heads(disc + noise, disc)
         (False, True)
     """
     masks = np.asarray(masks) > 0
@@ -153,7 +154,7 @@ def _noisy_air(images: np.ndarray, masks: np.ndarray) -> bool:
     values = np.concatenate(air) if air else np.zeros(0)
     if not values.size:
         return False
-    return bool(np.mean(values - np.min(images) > _SILENT * np.ptp(images)) > _NOISY)
+    return bool(np.mean(np.abs(values - np.median(values)) > _SAME * np.ptp(images)) > _NOISY)
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
