@@ -169,6 +169,14 @@ def test_dry_run_writes_nothing(scans, capsys, solver):
     assert files() == before
 
 
+@pytest.mark.parametrize("anatomy", ["head", "brain"])
+def test_what_both_scans_show_can_be_told(scans, capsys, solver, anatomy):
+    solver()
+    assert main([*ARGV, "--dry-run", "--json", "--anatomy", anatomy]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["StyleHasScalp"], plan["ContentIsStripped"]) == (anatomy == "head", anatomy == "brain")
+
+
 def test_config_file(scans, capsys, solver, monkeypatch):
     solver()
     pathlib.Path("c.toml").write_text("mine")
