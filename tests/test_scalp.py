@@ -143,6 +143,8 @@ def test_a_file_without_a_skull_whose_air_is_zero_is_taken_for_a_brain_without_i
     assert case.stripped == (cut and noise == 0)
     assert case.style_has_scalp
     assert any("--anatomy" in warning for warning in case.warnings) == case.stripped
-    told = prepare(*paths, anatomy="brain")
+    other_way = any("--anatomy" in warning for warning in prepare(*paths[::-1]).warnings)
+    assert other_way == case.stripped
+    told = prepare(*paths, shows="brain")
     assert (told.stripped, told.style_has_scalp) == (True, False)
     assert not any("--anatomy" in warning for warning in told.warnings)

@@ -7,35 +7,51 @@ ANATOMIES = ("auto", "head", "brain")
 _SHOWN = {True: "whole heads", False: "a brain without its scalp"}
 
 
-def has_scalp(stack: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"], anatomy: str = "auto") -> bool:
+def has_scalp(stack: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"], shows: str = "auto") -> bool:
     """Whether a scan shows whole heads: as the user says, or by `rnst_jax.scalp.whole_heads`.
 
     Args:
         stack: its slices in the file's units.
         masks: the heads in them.
-        anatomy: one of `ANATOMIES`.
+        shows: one of `ANATOMIES`: what the user says.
 
     Examples:
         >>> has_scalp(np.zeros((1, 4, 4)), np.ones((1, 4, 4), bool), "head")
         True
     """
-    if anatomy != "auto":
-        return anatomy == "head"
+    if shows != "auto":
+        return shows == "head"
     from rnst_jax.scalp import whole_heads  # brings JAX, for which a refusal must not wait
 
     return whole_heads(stack, masks)
 
 
-def warnings(name: str, content: bool, style_name: str, style: bool) -> tuple[str, ...]:
+def warnings(
+    content: Float[np.ndarray, "n h w"],
+    masks: Bool[np.ndarray, "n h w"],
+    scalp: tuple[bool, bool],
+    names: tuple[str, str],
+) -> tuple[str, ...]:
     """What the user should know where content and style do not show the same.
 
+    A brain with noise around it, simulated say, is no whole head: it takes a skull in a content to contradict a style.
+
+    Args:
+        content: its slices in the file's units.
+        masks: the heads in them.
+        scalp: `has_scalp` of content and style.
+        names: of their files.
+
     Examples:
-        >>> warnings("a.nii", True, "b.nii", True)
+        >>> warnings(np.zeros((1, 4, 4)), np.ones((1, 4, 4), bool), (True, True), ("a.nii", "b.nii"))
         ()
     """
-    if content == style:
+    from rnst_jax.scalp import shows_scalp  # brings JAX, for which a refusal must not wait
+
+    if scalp[0] == scalp[1] or (scalp[0] and not shows_scalp(content, masks)):
         return ()
+    shown = [_SHOWN[has] for has in scalp]
     return (
-        f"{name}: shows {_SHOWN[content]}, it seems, and the style {style_name} {_SHOWN[style]}; give a style that "
-        "shows the same, or say what both are with --anatomy",
+        f"{names[0]}: shows {shown[0]}, it seems, and the style {names[1]} {shown[1]}; give a style that shows the "
+        "same, or say what both are with --anatomy",
     )

@@ -9,9 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from nibabel.affines import voxel_sizes
 
-from rnst_jax.io import nifti, volumes
-from rnst_jax.io.anatomy import has_scalp
-from rnst_jax.io.anatomy import warnings as anatomy_warnings
+from rnst_jax.io import anatomy, nifti, volumes
 from rnst_jax.io.errors import RefusedInput, UsageError
 from rnst_jax.io.intensity import Scaling, robust_scaling
 from rnst_jax.io.nifti import Volume
@@ -127,7 +125,7 @@ def prepare(
     mask_path: pathlib.Path | None = None,
     plane: str = "auto",
     wanted: tuple[int | None, int | None] = (None, None),
-    anatomy: str = "auto",
+    shows: str = "auto",
 ) -> Case:
     """Read, check, cut, mask and scale a content and a style scan.
 
@@ -140,7 +138,7 @@ def prepare(
         mask_path: the head of the content on its grid, non-zero inside; by default it is found slice by slice.
         plane: see `rnst_jax.io.planes.to_slices`.
         wanted: first slice and one past the last, by index in the content's file; None for its ends.
-        anatomy: what both scans show, see `rnst_jax.io.anatomy.has_scalp`.
+        shows: what both scans show, see `rnst_jax.io.anatomy.has_scalp`.
 
     Raises:
         RefusedInput: a file cannot be used.
@@ -175,7 +173,7 @@ def prepare(
     scaled, scaled_style = (
         dataclasses.replace(cut, stack=own.apply(cut.stack)) for cut, own in ((slices, scaling), (style, style_scaling))
     )
-    scalp = has_scalp(slices.stack, masks, anatomy), has_scalp(style.stack, style_masks, anatomy)
+    scalp = anatomy.has_scalp(slices.stack, masks, shows), anatomy.has_scalp(style.stack, style_masks, shows)
     fitted = prepare_style(scaled_style, scaled, style_masks, masks, scalp[1])
     batch = np.arange(len(slices.stack))[positions][heads]
     numbers = tuple(slices.number(int(n)) for n in np.arange(len(slices.stack))[positions])
@@ -194,7 +192,7 @@ def prepare(
         stripped=not scalp[0],
         scaling=scaling,
         warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions])
-        + anatomy_warnings(volumes.label(content_path), scalp[0], volumes.label(style_path), scalp[1])
+        + anatomy.warnings(slices.stack, masks, scalp, (volumes.label(content_path), volumes.label(style_path)))
         + fitted.warnings,
         heads_box=bounding_box(masks),
         style_box=bounding_box(fitted.masks),

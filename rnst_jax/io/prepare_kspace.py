@@ -44,7 +44,7 @@ def prepare_kspace(
     geometry_path: pathlib.Path | None = None,
     plane: str = "auto",
     wanted: tuple[int | None, int | None] = (None, None),
-    anatomy: str = "auto",
+    shows: str = "auto",
 ) -> KSpaceCase:
     """Zero-fill k-space onto the output's matrix, and go on as `rnst_jax.io.prepare.prepare` with its magnitude.
 
@@ -56,7 +56,7 @@ def prepare_kspace(
             and a plain affine, centred, with the file's voxel size (1 mm if it tells none).
         plane: of the slices; by default the plane that the axis k is across.
         wanted: first slice and one past the last.
-        anatomy: what both scans show, see `rnst_jax.io.anatomy.has_scalp`.
+        shows: what both scans show, see `rnst_jax.io.anatomy.has_scalp`.
 
     Raises:
         RefusedInput: a file cannot be used, or the geometry has another number of slices or a smaller matrix.
@@ -79,7 +79,7 @@ def prepare_kspace(
     magnitude = np.sqrt(np.sum(np.abs(images) ** 2, axis=0))
     content = _volume(magnitude, kspace, like)
     plane = _plane(kspace, content, plane)
-    case = prepare(content, style_path, mask_path, plane, wanted, anatomy)
+    case = prepare(content, style_path, mask_path, plane, wanted, shows)
     scaling = Scaling(0.0, case.scaling.hi)
     warnings = kspace.warnings if like is not None else (*kspace.warnings, _UNKNOWN.format(kspace.path.name))
     batch = [case.slices.number(n) for n, head in zip(case.numbers, case.heads, strict=True) if head]
