@@ -139,22 +139,17 @@ def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
     """
     masks = np.asarray(masks) > 0
     heads = np.flatnonzero(masks.any(axis=(1, 2)))
-    some = heads[np.unique(np.linspace(0, len(heads) - 1, _LOOKED_AT).round().astype(int))] if len(heads) else heads
+    if not heads.size:
+        return False
+    some = heads[np.unique(np.linspace(0, len(heads) - 1, _LOOKED_AT).round().astype(int))]
     return shows_scalp(images[some], masks[some]) or _noisy_air(images[some], masks[some])
 
 
 def _noisy_air(images: np.ndarray, masks: np.ndarray) -> bool:
     """Whether the air near the heads holds more than one value; further away there may be no data."""
-    from scipy import ndimage
-
-    air = []
-    for image, mask in zip(images, masks, strict=True):
-        distance = ndimage.distance_transform_edt(~mask) / np.sqrt(mask.sum())
-        air.append(image[(distance > _AIR[0]) & (distance < _AIR[1])])
-    values = np.concatenate(air) if air else np.zeros(0)
-    if not values.size:
-        return False
-    return bool(np.mean(np.abs(values - np.median(values)) > _SAME * np.ptp(images)) > _NOISY)
+    near, far = _AIR
+    air = images[np.stack([grow(mask, far) & ~grow(mask, near) for mask in masks])]
+    return bool(air.size and np.mean(np.abs(air - np.median(air)) > _SAME * np.ptp(images)) > _NOISY)
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -56,6 +56,15 @@ def scan(tmp_path, monkeypatch):
 OPTIONS = ["--kspace-axes", "j-,i-,k", "--kspace-transform", "forward", "--geometry", "like.nii.gz"]
 
 
+def measured_case():
+    """The scan and its style, prepared."""
+    kspace = read(pathlib.Path("scan.npz"), axes=("j-", "i-", "k"), forward=True)
+    return prepare_kspace(kspace, pathlib.Path("style.nii.gz"), geometry_path=pathlib.Path("like.nii.gz"))
+
+
+adjoint = jax.vmap(lambda physics, y: physics.adjoint(y))
+
+
 def test_with_the_data_term_alone_the_output_is_the_scan(scan, capsys):
     """The whole way, with the real solver: orientation, units, phase and coil model fit each other."""
     pathlib.Path("c.toml").write_text(PLAIN)
@@ -82,10 +91,8 @@ def test_the_report_shows_the_residual(scan):
     told = re.search(r"is ([\d.]+) times", volumes["residual"]["caption"])
     assert told
     assert 0 < float(told[1]) < 0.1, "the data term alone was minimised"
-    kspace = read(pathlib.Path("scan.npz"), axes=("j-", "i-", "k"), forward=True)
-    measured = prepare_kspace(kspace, pathlib.Path("style.nii.gz"), geometry_path=pathlib.Path("like.nii.gz"))
-    physics = jax.vmap(lambda physics, y: physics.adjoint(y))
-    agreed = np.asarray(physics(command.data(measured)[1]["physics"], jnp.asarray(measured.y)))
+    measured = measured_case()
+    agreed = np.asarray(adjoint(command.data(measured)[1]["physics"], jnp.asarray(measured.y)))
     least, small = command.residual(measured, agreed)
     added = np.zeros_like(agreed)
     added[0, 10:14, 20:30] = 0.5
@@ -95,14 +102,12 @@ def test_the_report_shows_the_residual(scan):
 
 
 def test_the_receive_field_is_part_of_the_forward_model(scan):
-    kspace = read(pathlib.Path("scan.npz"), axes=("j-", "i-", "k"), forward=True)
-    measured = prepare_kspace(kspace, pathlib.Path("style.nii.gz"), geometry_path=pathlib.Path("like.nii.gz"))
+    measured = measured_case()
     field = np.exp(np.linspace(-0.3, 0.3, measured.case.y.size)).reshape(measured.case.y.shape)
     (y, plain), (same, shaded) = command.data(measured), command.data(measured, field)
     assert y is same
     x = jnp.asarray(measured.case.y)
     forward = jax.vmap(lambda physics, x: physics.forward(x))
-    adjoint = jax.vmap(lambda physics, y: physics.adjoint(y))
     np.testing.assert_allclose(
         forward(shaded["physics"], x), forward(plain["physics"], x * field), atol=1e-6, rtol=1e-5
     )

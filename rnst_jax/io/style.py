@@ -74,7 +74,7 @@ def alike_slices(
         style_masks: the heads of the style's stack.
         content_masks: those of the content's.
     """
-    import jax.numpy as jnp  # only where it is needed, as is this one, which takes it along
+    import jax.numpy as jnp  # for which a refusal must not wait
 
     from rnst_jax.style.likeness import most_alike
 
