@@ -70,6 +70,8 @@ class Config:
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0
             then; D(x) = x elsewhere.
+        completion: steps that fill in what k-space lacks before all else, see `rnst_jax.solvers.complete`; the command
+            line takes them where k-space is undersampled.
         in_place: the published code's side effect, see `rnst_jax.solvers.Rnst`.
         channels: 1, or 3 as the published code.
         rescale: min-max rescaling of every iterate, as the published code.
@@ -124,6 +126,7 @@ class Config:
     sharpening: float = 0.3
     sigma_factor: float = 1.05
     denoise: Literal["every", "first", "start"] = "start"
+    completion: int = 0
     in_place: bool = False
     channels: Literal[1, 3] = 1
     rescale: bool = False
@@ -170,6 +173,10 @@ _PRESETS = {
     "paper": _PUBLISHED,
     "upstream": dataclasses.replace(_PUBLISHED, denoise="first", in_place=True, channels=3, rescale=True),
 }
+
+_SOLVER = ("mu", "alpha", "beta", "lam", "caution", "depths", "candidates", "refine", "keeps_best", "content_from")
+_SOLVER += ("denoise", "completion", "in_place", "channels", "rescale")
+"""Settings of the solver; it gets ``endpoints`` and ``strictness`` where the style has no scalp, see `rnst_jax.api`."""
 
 _DENOISERS: dict[str, Callable[[], Any]] = {
     "nlm": denoise.NonLocalMeans,
@@ -293,20 +300,7 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     return Rnst(
         style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
         denoised=Denoised(denoiser, config.sigma_factor),
-        mu=config.mu,
-        alpha=config.alpha,
-        beta=config.beta,
-        caution=config.caution,
-        lam=config.lam,
-        depths=config.depths,
-        candidates=config.candidates,
-        refine=config.refine,
-        channels=config.channels,
-        rescale=config.rescale,
-        denoise=config.denoise,
-        in_place=config.in_place,
-        content_from=config.content_from,
-        keeps_best=config.keeps_best,
+        **{name: getattr(config, name) for name in _SOLVER},
     )
 
 

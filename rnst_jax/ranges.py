@@ -13,6 +13,7 @@ LEAST: dict[str, float] = {
     "caution": 0,
     "depths": 1,
     "candidates": 1,
+    "completion": 0,
     "refine": 0,
     "knots": 2,
     "stiffness": 0,
@@ -38,8 +39,8 @@ LEAST: dict[str, float] = {
 POSITIVE = ("mu", "rim_gain", "brain_darkening", "temperature", "learning_rate")
 """Numbers that must be above 0."""
 
-NONE_OR_ONE = ("native",)
-"""Factors that are found out where they are 0."""
+NONE_OR = {"native": 1, "completion": 2}
+"""Numbers that are 0, or so much or more."""
 
 FILLED = ("depths",)
 """Lists that must not be empty."""
@@ -76,7 +77,7 @@ def check(config: Any) -> None:
                 raise ValueError(f"{name} must be finite, not {number}")
             if name in LEAST and number < LEAST[name]:
                 raise ValueError(f"{name} must be {LEAST[name]} or more, not {number}")
-            if name in NONE_OR_ONE and 0 < number < 1:
-                raise ValueError(f"{name} must be 0, or 1 or more, not {number}")
+            if name in NONE_OR and 0 < number < NONE_OR[name]:
+                raise ValueError(f"{name} must be 0, or {NONE_OR[name]} or more, not {number}")
             if name in POSITIVE and number <= 0:
                 raise ValueError(f"{name} must be above 0, not {number}")

@@ -234,6 +234,7 @@ def _red(k, prior=_gaussian):
 
 SOLVERS = [
     pytest.param(_preset("balanced", depths=(4,), denoiser="gaussian"), id="balanced"),
+    pytest.param(_preset("balanced", denoiser="gaussian", completion=2), id="balanced, completed"),
     pytest.param(_preset("paper", denoiser="gaussian", **_PUBLISHED), id="paper"),
     pytest.param(_preset("upstream", denoiser="identity", **_PUBLISHED), id="upstream"),
     pytest.param(SolverRow(_red), id="RedGradient"),

@@ -122,11 +122,22 @@ def test_dry_run_names_the_data_term(scan, capsys):
     assert plan["PlannedEvaluations"] == 2 * 24
     assert plan["Scaling"]["Low"] == 0
     assert scans.files() == before
-    config, settings = command.with_data_term(rnst.presets.get("fast"))
-    assert (config.alpha, config.crop) == (command.ALPHA, False)
+    config, settings = command.with_data_term(rnst.presets.get("fast"), missing=0.0)
+    assert (config.alpha, config.crop, config.completion) == (command.ALPHA, False, 0)
     assert settings["alpha"] == command.ALPHA
     own = dataclasses.replace(rnst.presets.get("fast"), alpha=0.7)
-    assert command.with_data_term(own)[0] == dataclasses.replace(own, crop=False, sharpening=0.0)
+    assert command.with_data_term(own, missing=0.0)[0] == dataclasses.replace(own, crop=False, sharpening=0.0)
+
+
+def test_what_was_not_measured_is_filled_in(scan, capsys):
+    stored = np.load("scan.npz")["kspace"]
+    kept = np.asarray(rnst.physics.masks.equispaced((1, SIZE), 2, 12))[0] > 0
+    np.savez("scan.npz", kspace=stored * kept[:, None, None])
+    assert measured_case().missing == pytest.approx(1 - kept.mean(), abs=0.02)
+    assert main([*ARGV, *OPTIONS, "--preset", "fast", "--slices", "0:1", "-q", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["Config"]["completion"] == command.COMPLETION
+    own = dataclasses.replace(rnst.presets.get("fast"), completion=7)
+    assert command.with_data_term(own, missing=0.5)[0].completion == 7
 
 
 def test_refusals(scan, capsys):

@@ -18,6 +18,7 @@ from rnst_jax.priors import Denoised, Function, WeightedSum
 from rnst_jax.schedules import Geometric, Linear, Listed
 from rnst_jax.types import Problem, Status
 
+from . import phantoms
 from .tables import masked_fourier, shallow, short
 
 SHAPE = (6, 5)
@@ -335,6 +336,33 @@ def test_annealed_couples_mu_to_sigma():
     factors, mus = ([float(schedule(n)) for n in range(6)] for schedule in (solver.prior.factor, solver.mu))
     np.testing.assert_allclose(np.square(factors) / 2, mus, rtol=1e-5)
     np.testing.assert_allclose([factors[0], factors[3], factors[5]], [3.0, 1.5, 1.5], rtol=1e-5)
+
+
+def test_complete_ends_with_the_data():
+    with jax.enable_x64(True):
+        problem = problem_of(pairs())
+        x0 = problem.physics.adjoint(problem.y)
+        found = solvers.complete(problem, Gaussian(), x0, steps=3)
+        x = rnst.solve(problem, solvers.annealed(Gaussian(), 3), x0, max_steps=3).image
+        # (A^H A + 1) u = A^H y + x
+        np.testing.assert_allclose(problem.physics.normal(found) + found, x0 + x, atol=1e-5)
+        assert jnp.abs(found - x).max() > 1e-3
+        with pytest.raises(ValueError, match="2 steps or more, not 1"):
+            solvers.complete(problem, Gaussian(), x0, steps=1)
+
+
+def test_completion_undoes_the_aliasing_of_half_the_lines():
+    """The result of a solver that does nothing but complete and denoise, against the same without completing."""
+    head, mask = phantoms.head(64)
+    fourier = rnst.physics.Fourier(rnst.physics.masks.variable_density(jax.random.key(1), head.shape, 2.0, 12))
+    problem = Problem(fourier.forward(jnp.asarray(head)), head, mask, mask, fourier, 0.02)
+    config = short("balanced", denoiser="tv", native=1, steps=1, beta=0.0, endpoints=0.0, sharpening=0.0)
+    errors = []
+    for completion in (0, 4):
+        solver = rnst.presets.build(dataclasses.replace(config, completion=completion), shallow())
+        image = rnst.solve(problem, solver, max_steps=1).image
+        errors.append(float(jnp.sqrt(jnp.mean(jnp.square(image - head)[mask > 0]))))
+    assert errors[1] < 0.75 * errors[0]
 
 
 def test_solvers_nest():

@@ -255,10 +255,25 @@ class TestPreparation:
         assert case.sampled.sum() == 2 * ROWS * COLUMNS
         # in image space the coefficients sit where they sat, so the mean is what it was
         assert case.window == (ROWS // 4, COLUMNS // 4)
+        assert case.missing == 0
         assert not any("left and right" in w for w in case.case.warnings)
         small = scans.save(tmp_path / "small.nii.gz", np.ones((20, 48, 2), np.float32))
         with pytest.raises(RefusedInput, match="does not hold 2 slices of 32 x 24"):
             prepare_kspace(found, style, None, small)
+
+    @pytest.mark.parametrize(
+        ("measured", "share"),
+        [
+            (np.arange(ROWS) % 2 == 0, 0.5),  # every other line
+            (np.abs(np.arange(ROWS) - ROWS // 2) < 9, 0.0),  # a smaller matrix
+            (np.arange(ROWS) >= ROWS // 4, 0.25),  # partial Fourier
+        ],
+    )
+    def test_missing_is_what_lies_between(self, tmp_path, style, measured, share):
+        scans.save(tmp_path / "like.nii.gz", np.ones((COLUMNS, ROWS, 2), np.float32), np.diag([1.0, 1.0, 6.0, 1.0]))
+        found = kspace.read(savez(tmp_path / "a.npz", kspace=DATA * measured[:, None]))
+        case = prepare_kspace(found, style, None, tmp_path / "like.nii.gz")
+        assert case.missing == pytest.approx(share, abs=0.03)
 
     def test_without_geometry(self, tmp_path, style):
         found = kspace.read(write_fastmri(tmp_path / "a.h5", transform(images(), ROWS, ROWS), header(columns=ROWS)))

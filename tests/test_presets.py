@@ -66,6 +66,7 @@ def test_an_integer_is_a_number(tmp_path):
         ("steps = 0", ValueError, "steps must be 1 or more, not 0"),
         ("native = -1", ValueError, "native must be 0 or more, not -1"),
         ("native = 0.5", ValueError, "native must be 0, or 1 or more, not 0.5"),
+        ("completion = 1", ValueError, "completion must be 0, or 2 or more, not 1"),
         ("knots = 1", ValueError, "knots must be 2 or more, not 1"),
         ("depths = [40, 0]", ValueError, "depths must be 1 or more, not 0"),
         ("depths = [40, 1.5]", ValueError, "depths must be a list of int, not of 1.5"),

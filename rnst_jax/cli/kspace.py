@@ -62,15 +62,24 @@ def prepare(args: argparse.Namespace) -> KSpaceCase:
     return prepare_kspace(kspace, args.style, args.mask, args.geometry, args.plane, args.slices, args.anatomy)
 
 
-def with_data_term(config: Any) -> tuple[Any, dict[str, Any]]:
+COMPLETION = 8
+"""Steps that fill in what was not measured where the settings have none, and..."""
+GAPS = 0.1
+"""...more than this share was not: the corners of an elliptic sampling are 0.21, and a line lost to a spike is less."""
+
+
+def with_data_term(config: Any, missing: float) -> tuple[Any, dict[str, Any]]:
     """The settings with a data term, on whole slices: k-space knows no crop. Also as a dict.
 
-    Nothing is sharpened: the data say how sharp the image is.
+    Nothing is sharpened: the data say how sharp the image is. And where k-space is ``missing`` a share of what there
+    could be, a denoiser fills it in.
     """
     from rnst_jax import presets
 
     if config.alpha == 0:
         config = dataclasses.replace(config, alpha=ALPHA)
+    if config.completion == 0 and missing > GAPS:
+        config = dataclasses.replace(config, completion=COMPLETION)
     config = dataclasses.replace(config, crop=False, sharpening=0.0)
     return config, presets.to_dict(config)
 

@@ -104,7 +104,7 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     device = settings.device(args.device)
     config, numbers = settings.config(args)
     if measured:
-        config, numbers = kspace.with_data_term(config)
+        config, numbers = kspace.with_data_term(config, measured.missing)
     size = solving.chunk(args, case, config, device)
     with jax.default_device(device):
         planned = plan.made(args, case, config, size, settings.describe(device))

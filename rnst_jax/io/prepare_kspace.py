@@ -36,6 +36,13 @@ class KSpaceCase:
     sampled: Float[np.ndarray, "b h w"]
     window: tuple[int, int]
 
+    @property
+    def missing(self) -> float:
+        """Share of the coefficients as near to the centre, along either axis, as the farthest that was measured, which
+        were not: 0 in a full scan, however far it was zero-filled; 1/2 where every other line was left out."""
+        rows, columns = (_reach(self.sampled.max(axis=(0, other))) for other in (2, 1))
+        return 1 - float(self.sampled[:, rows, columns].mean())
+
 
 def prepare_kspace(
     kspace: KSpace,
@@ -98,6 +105,15 @@ def prepare_kspace(
 
 
 _UNKNOWN = "{}: k-space does not tell how the patient lay; left and right are not to be trusted without --geometry"
+
+
+def _reach(measured: np.ndarray) -> slice:
+    """The smallest range around the centre that holds all that was measured."""
+    centre = len(measured) // 2
+    offsets = np.flatnonzero(measured) - centre
+    # an even number of coefficients has one more below the centre than above
+    farthest = max(int(offsets.max()), -int(offsets.min()) - 1)
+    return slice(centre - farthest, centre + farthest + 1)
 
 
 def _window(sampled: np.ndarray, acquired: tuple[int, int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from rnst_jax.solvers.best import Best, RedEnergy
 from rnst_jax.solvers.drive import Solver, State, drive
 from rnst_jax.solvers.fixed_point import RedFixedPoint
 from rnst_jax.solvers.gradient import RedGradient
-from rnst_jax.solvers.hqs import HalfQuadratic, annealed
+from rnst_jax.solvers.hqs import HalfQuadratic, annealed, complete
 from rnst_jax.solvers.nesterov import Nesterov
 from rnst_jax.solvers.pgm import PnpProximalGradient, RedProximalGradient, pnp_fista, red_apg
 from rnst_jax.solvers.rnst import Rnst
@@ -29,6 +29,7 @@ __all__ = [
     "Solver",
     "State",
     "annealed",
+    "complete",
     "drive",
     "pnp_fista",
     "red_apg",

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnst_jax.denoise.noise import trusted
 from rnst_jax.priors import Denoised, Style
 from rnst_jax.solvers.drive import State
+from rnst_jax.solvers.hqs import complete
 from rnst_jax.style.endpoints import align_endpoints
 from rnst_jax.style.likeness import likeness
 from rnst_jax.types import Image, PRNGKey, Problem, Scalar, pytree
@@ -64,6 +65,8 @@ class Rnst:
         refine: evaluations of the engine on each candidate before its score is taken; the refined candidate is the
             one that wins. Static; 0 scores candidates as they are.
         channels: 1, or 3 to solve for a colour image as the published code does; static.
+        completion: steps of `rnst_jax.solvers.complete` that fill in what A does not measure, from x0 and before all
+            else; static, 0 for none. For undersampled k-space, whose A^H y is aliased.
         rescale: stretch x to [0, 1] by its own extremes before each iteration and each score, as the published code
             does; static.
         denoise: where D acts, static: in ``"every"`` iteration; in the ``"first"`` only, D(x) = x in the others; or on
@@ -90,6 +93,7 @@ class Rnst:
     candidates: int = jax.tree.static(default=5)
     refine: int = jax.tree.static(default=20)
     channels: int = jax.tree.static(default=1)
+    completion: int = jax.tree.static(default=0)
     rescale: bool = jax.tree.static(default=False)
     denoise: str = jax.tree.static(default="every")
     in_place: bool = jax.tree.static(default=False)
@@ -103,6 +107,8 @@ class Rnst:
 
     def init(self, problem: Problem, x0: Image) -> State:
         """Targets, and the start; nothing is scored yet."""
+        if self.completion:
+            x0 = complete(problem, self.denoised.denoiser, x0, self.completion)
         if self.denoise == "start":
             # a start that is not finite is returned as it came; one that D makes so is not hidden
             x0 = jnp.where(jnp.isfinite(x0).all(), self._aligned(problem, self._before(problem, x0)), x0)
