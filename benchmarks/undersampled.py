@@ -3,8 +3,8 @@
     python benchmarks/undersampled.py [--acceleration 1 2 3] [--output benchmarks/results/undersampled.json]
 
 Rows are drawn with a density (1 - r)^3, the central 24 always (`rnst_jax.physics.masks.variable_density`). Scored
-against the registered 3 T scan: the zero-filled magnitude, ``balanced`` from the zero-filled start, and ``balanced`` from
-a start that was filled in, as ``rnst reconstruct`` does (`rnst_jax.solvers.complete`).
+against the registered 3 T scan: the zero-filled magnitude, ``balanced`` from the zero-filled start, and ``balanced``
+from a start that was filled in, as ``rnst reconstruct`` does (`rnst_jax.solvers.complete`).
 """
 
 import argparse
