@@ -58,8 +58,8 @@ class Rnst:
         caution: c; beta counts 1 / (1 + c sigma^2) times, sigma the problem's: the noisier the image was, the more
             contrast D has taken from it, and the less a style's statistics can be compared with it.
         endpoints: share by which the darkest, middle and brightest tissue of a denoised start are brought to those of
-            the style, where there is one style, see `rnst_jax.style.align_endpoints`.
-        strictness: endpoints and beta count `rnst_jax.style.likeness` times, where there is one style; 0: in full.
+            the style, where there is one style, see `rnst_jax.style.align_endpoints`; None leaves it out.
+        strictness: endpoints and beta count `rnst_jax.style.likeness` times, where there is one style; None: in full.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
         refine: evaluations of the engine on each candidate before its score is taken; the refined candidate is the
@@ -87,8 +87,8 @@ class Rnst:
     beta: Scalar = 1.0
     lam: Scalar = 0.7
     caution: Scalar = 0.0
-    endpoints: Scalar = 0.0
-    strictness: Scalar = 0.0
+    endpoints: Scalar | None = None
+    strictness: Scalar | None = None
     depths: tuple[int, ...] = jax.tree.static(default=(520, 620, 720))
     candidates: int = jax.tree.static(default=5)
     refine: int = jax.tree.static(default=20)
@@ -107,11 +107,13 @@ class Rnst:
 
     def init(self, problem: Problem, x0: Image) -> State:
         """Targets, and the start; nothing is scored yet."""
+        x = x0
         if self.completion:
-            x0 = complete(problem, self.denoised.denoiser, x0, self.completion)
+            x = complete(problem, self.denoised.denoiser, x, self.completion)
         if self.denoise == "start":
-            # a start that is not finite is returned as it came; one that D makes so is not hidden
-            x0 = jnp.where(jnp.isfinite(x0).all(), self._aligned(problem, self._before(problem, x0)), x0)
+            x = self._aligned(problem, self._before(problem, x))
+        # a start that is not finite is returned as it came; one that D makes so is not hidden
+        x0 = jnp.where(jnp.isfinite(x0).all(), x, x0)
         content = x0 if self.content_from == "start" else problem.physics.adjoint(problem.y)
         if self.content_from == "denoised":
             content = self._before(problem, content)
@@ -181,13 +183,13 @@ class Rnst:
 
     def _alike(self, problem: Problem, x: Array) -> Float[Array, ""] | float:
         style, style_mask = problem.style, problem.style_mask
-        if isinstance(style, tuple) or isinstance(style_mask, tuple):
+        if self.strictness is None or isinstance(style, tuple) or isinstance(style_mask, tuple):
             return 1.0
         return likeness(x if x.ndim == 2 else x[..., 0], problem.mask, style, style_mask, self.strictness)
 
     def _aligned(self, problem: Problem, x: Image) -> Image:
         style, style_mask = problem.style, problem.style_mask
-        if isinstance(style, tuple) or isinstance(style_mask, tuple):
+        if self.endpoints is None or isinstance(style, tuple) or isinstance(style_mask, tuple):
             return x
         return align_endpoints(x, problem.mask, style, style_mask, self.endpoints * self._alike(problem, x))
 
