@@ -24,7 +24,7 @@ from rnst_jax.cli import kspace
 from rnst_jax.io import nifti
 from rnst_jax.io.kspace import KSpace, read
 from rnst_jax.io.planes import to_slices
-from rnst_jax.io.prepare_kspace import KSpaceCase, prepare_kspace
+from rnst_jax.io.prepare_kspace import GAPS, KSpaceCase, prepare_kspace
 from rnst_jax.metrics import head_scores, minmax_scores
 
 AXES = ("j-", "i-", "k")
@@ -84,7 +84,7 @@ def measure(data: pathlib.Path, subject: str, contrast: str, acceleration: float
     registered = nifti.read(folder / f"{subject}_acq-3T_space-0p055T_{contrast}.nii.gz")
     reference = to_slices(registered, measured.case.slices.plane).stack
     made = {"zero-filled": measured.case.stack, "balanced": reconstruct(measured, measured.missing)}
-    if measured.missing > kspace.GAPS:
+    if measured.missing > GAPS:
         made["balanced, not filled in"] = reconstruct(measured, 0.0)
     name = {"subject": subject, "contrast": contrast, "acceleration": acceleration}
     name["missing"] = round(measured.missing, 3)

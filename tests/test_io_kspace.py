@@ -274,6 +274,7 @@ class TestPreparation:
         found = kspace.read(savez(tmp_path / "a.npz", kspace=DATA * measured[:, None]))
         case = prepare_kspace(found, style, None, tmp_path / "like.nii.gz")
         assert case.missing == pytest.approx(share, abs=0.03)
+        assert any("filled in" in w for w in case.case.warnings) == (share > 0)
 
     def test_without_geometry(self, tmp_path, style):
         found = kspace.read(write_fastmri(tmp_path / "a.h5", transform(images(), ROWS, ROWS), header(columns=ROWS)))

@@ -10,7 +10,7 @@ import numpy as np
 from rnst_jax.io import guard
 from rnst_jax.io.errors import UsageError
 from rnst_jax.io.kspace import is_kspace, parse_axes, read
-from rnst_jax.io.prepare_kspace import KSpaceCase, prepare_kspace
+from rnst_jax.io.prepare_kspace import GAPS, KSpaceCase, prepare_kspace
 
 ALPHA = 0.1
 """Weight of the data term where the settings have none; chosen in docs/kspace.md."""
@@ -63,9 +63,7 @@ def prepare(args: argparse.Namespace) -> KSpaceCase:
 
 
 COMPLETION = 8
-"""Steps that fill in what was not measured where the settings have none, and..."""
-GAPS = 0.1
-"""...more than this share was not: the corners of an elliptic sampling are 0.21, and a line lost to a spike is less."""
+"""Steps that fill in what was not measured where a scan is undersampled and the settings have none."""
 
 
 def with_data_term(config: Any, missing: float) -> tuple[Any, dict[str, Any]]:

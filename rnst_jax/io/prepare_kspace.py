@@ -15,6 +15,9 @@ from rnst_jax.io.nifti import Volume
 from rnst_jax.io.planes import PLANES, Slices, to_slices
 from rnst_jax.io.prepare import Case, prepare
 
+GAPS = 0.1
+"""A scan is undersampled if more than this share is missing: lines left out, partial Fourier, the corners of an
+elliptic sampling (0.21); single lines that were lost are less."""
 _AXES = (-2, -1)
 
 
@@ -29,19 +32,15 @@ class KSpaceCase:
         sampled: (B, H, W), 1 where a coefficient was measured.
         window: rows and columns of the centre that serves for the phase and the coils: a quarter of the acquired
             matrix, or less where less of the centre was sampled in full.
+        missing: share of the coefficients as near to the centre, along either axis, as the farthest that was measured,
+            which were not: 0 in a full scan, however far it was zero-filled; 1/2 with every other line left out.
     """
 
     case: Case
     y: Complex[np.ndarray, "b coils h w"]
     sampled: Float[np.ndarray, "b h w"]
     window: tuple[int, int]
-
-    @property
-    def missing(self) -> float:
-        """Share of the coefficients as near to the centre, along either axis, as the farthest that was measured, which
-        were not: 0 in a full scan, however far it was zero-filled; 1/2 where every other line was left out."""
-        rows, columns = (_reach(self.sampled.max(axis=(0, other))) for other in (2, 1))
-        return 1 - float(self.sampled[:, rows, columns].mean())
+    missing: float
 
 
 def prepare_kspace(
@@ -93,6 +92,9 @@ def prepare_kspace(
     sampled = _to_voxels((filled != 0).any(axis=1)[None], kspace.axes, frequency=True)
     sampled = _to_display(sampled, case.slices, frequency=True)[0, batch].astype(np.float32)
     y = _fft2c(_to_display(images, case.slices)[:, batch]).swapaxes(0, 1) * sampled[:, None]
+    missing = _missing(sampled)
+    if missing > GAPS:
+        warnings = (*warnings, _FILLED.format(kspace.path.name, missing))
     swapped = dims[1] != case.slices.order[1]
     return KSpaceCase(
         case=dataclasses.replace(
@@ -101,10 +103,19 @@ def prepare_kspace(
         y=np.ascontiguousarray(y / np.float32(scaling.hi)),
         sampled=sampled,
         window=_window(sampled, (acquired[1], acquired[0]) if swapped else (acquired[0], acquired[1])),
+        missing=missing,
     )
 
 
+_FILLED = (
+    "{}: {:.0%} of k-space was not measured; what is shown of it is filled in, so do not take fine detail for measured"
+)
 _UNKNOWN = "{}: k-space does not tell how the patient lay; left and right are not to be trusted without --geometry"
+
+
+def _missing(sampled: np.ndarray) -> float:
+    rows, columns = (_reach(sampled.max(axis=(0, other))) for other in (2, 1))
+    return 1 - float(sampled[:, rows, columns].mean())
 
 
 def _reach(measured: np.ndarray) -> slice:
