@@ -55,7 +55,7 @@ def reconstruct(measured: KSpaceCase, missing: float) -> np.ndarray:
         style_mask=case.style_mask,
         whole_heads=case.style_has_scalp,
         rim=np.zeros_like(case.mask) if case.stripped else None,
-        sigma=case.noise / (case.scaling.hi - case.scaling.lo),
+        sigma=case.noise / case.scaling.hi,
         **model,
     )
     return np.asarray(result.image)

@@ -107,9 +107,7 @@ def prepare_kspace(
     )
 
 
-_FILLED = (
-    "{}: {:.0%} of k-space was not measured; what is shown of it is filled in, so do not take fine detail for measured"
-)
+_FILLED = "{}: {:.0%} of k-space was not measured and is filled in by the denoiser; fine detail may be missing or wrong"
 _UNKNOWN = "{}: k-space does not tell how the patient lay; left and right are not to be trusted without --geometry"
 
 
