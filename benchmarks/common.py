@@ -19,6 +19,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "docs" / "figures"
 STYLES = {"sub-01": "sub-03", "sub-02": "sub-03", "sub-03": "sub-02"}
 """Whose 3 T scan is the style of whose 0.055 T scan."""
+METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
+
+
+def scores(reference: Any, image: Any, mask: Any) -> dict[str, float]:
+    """The five scores of one slice, the mask being the head in the reference."""
+    pair = jnp.asarray(reference, jnp.float32), jnp.asarray(image, jnp.float32)
+    found = minmax_scores(*pair) | head_scores(*pair, jnp.asarray(mask))
+    return {metric: float(found[metric]) for metric in METRICS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +51,8 @@ class Pair:
 
     def scores(self, image: Any) -> dict[str, float]:
         """The five scores against the reference."""
-        reference, image = jnp.asarray(self.reference), jnp.asarray(image)
-        found = minmax_scores(reference, image)
-        found |= head_scores(reference, image, jnp.asarray(self.reference_mask))
-        return {k: round(float(v), 4) for k, v in found.items()}
+        found = scores(self.reference, image, self.reference_mask)
+        return {metric: round(value, 4) for metric, value in found.items()}
 
 
 def load_pair(subject: str, contrast: str, number: int, size: int, data: pathlib.Path = DATA) -> Pair:

@@ -23,9 +23,9 @@ from collections.abc import Callable
 from typing import Any
 
 import common
-import jax.numpy as jnp
 import numpy as np
 import pairs
+from common import METRICS
 from pairs import Group
 from skimage.exposure import match_histograms
 from skimage.restoration import denoise_nl_means, denoise_wavelet
@@ -34,11 +34,8 @@ import rnst_jax as rnst
 from rnst_jax import api
 from rnst_jax.bench import record
 from rnst_jax.mask import bounding_box
-from rnst_jax.metrics import head_scores, minmax_scores
 from rnst_jax.scalp import rim_weight
 from rnst_jax.trust import slice_jumps
-
-METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
 
 
 def match(x: np.ndarray, mask: np.ndarray, style: np.ndarray, style_mask: np.ndarray) -> np.ndarray:
@@ -135,12 +132,8 @@ BASELINES = ("NLM", "BM3D (package)", "wavelet", "histogram match", "NLM, masked
 
 def score(g: Group, images: np.ndarray) -> list[dict[str, float]]:
     """The five scores of every slice."""
-    found = []
-    for reference, image, mask in zip(g.reference, images, g.reference_mask, strict=True):
-        reference, image = jnp.asarray(reference, jnp.float32), jnp.asarray(image, jnp.float32)
-        scores = minmax_scores(reference, image) | head_scores(reference, image, jnp.asarray(mask))
-        found.append({metric: round(float(scores[metric]), 5) for metric in METRICS})
-    return found
+    found = [common.scores(*each) for each in zip(g.reference, images, g.reference_mask, strict=True)]
+    return [{metric: round(value, 5) for metric, value in scores.items()} for scores in found]
 
 
 def jumps(g: Group, images: np.ndarray) -> list[float]:

@@ -64,7 +64,7 @@ def means(groups: list[pairs.Group], config: rnst.presets.Config) -> dict[str, d
     for g in groups:
         cells.setdefault(g.name["contrast"], []).extend(evaluate.score(g, evaluate.preset(config)(g)))
     return {
-        contrast: {m: round(float(np.mean([s[m] for s in scores])), 4) for m in evaluate.METRICS}
+        contrast: {m: round(float(np.mean([s[m] for s in scores])), 4) for m in common.METRICS}
         for contrast, scores in cells.items()
     }
 

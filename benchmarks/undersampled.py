@@ -14,24 +14,22 @@ from typing import Any
 
 import common
 import jax
-import jax.numpy as jnp
 import numpy as np
+from common import METRICS
 from pairs import scored_heads
 
 import rnst_jax as rnst
 from rnst_jax.bench import record
-from rnst_jax.cli import kspace
+from rnst_jax.cli import kspace, solving
 from rnst_jax.io import nifti
 from rnst_jax.io.kspace import KSpace, read
 from rnst_jax.io.planes import to_slices
 from rnst_jax.io.prepare_kspace import GAPS, KSpaceCase, prepare_kspace
-from rnst_jax.metrics import head_scores, minmax_scores
 
 AXES = ("j-", "i-", "k")
 """Of the arrays in the data."""
 CENTRE = 24
 """Rows that are always there."""
-METRICS = ("minmax_psnr", "minmax_ssim", "head_psnr", "head_ssim", "head_hfen")
 
 
 def undersample(measured: KSpace, acceleration: float) -> KSpace:
@@ -44,31 +42,16 @@ def undersample(measured: KSpace, acceleration: float) -> KSpace:
 
 def reconstruct(measured: KSpaceCase, missing: float) -> np.ndarray:
     """As ``rnst reconstruct`` takes it where k-space is missing such a share, in the units of the zero-filled image."""
-    case = measured.case
     config, _ = kspace.with_data_term(rnst.presets.get("balanced"), missing)
-    y, model = kspace.data(measured, case.receive_field if case.style_has_scalp and not case.stripped else None)
-    result = rnst.reconstruct(
-        y,
-        case.style,
-        preset=config,
-        mask=case.mask,
-        style_mask=case.style_mask,
-        whole_heads=case.style_has_scalp,
-        rim=np.zeros_like(case.mask) if case.stripped else None,
-        sigma=case.noise / case.scaling.hi,
-        **model,
-    )
-    return np.asarray(result.image)
+    field = solving.receive_field(measured.case, config)
+    y, style, options = solving.arguments(measured.case, config, measured, field)
+    return np.asarray(rnst.reconstruct(y, style, preset=config, **options).image)
 
 
 def scores(reference: np.ndarray, images: np.ndarray) -> dict[str, float]:
     """Means over the slices."""
-    found = []
-    for truth, image, mask in zip(reference, images, scored_heads(reference), strict=True):
-        pair = jnp.asarray(truth, jnp.float32), jnp.asarray(image, jnp.float32)
-        each = minmax_scores(*pair) | head_scores(*pair, jnp.asarray(mask))
-        found.append([float(each[metric]) for metric in METRICS])
-    return dict(zip(METRICS, np.mean(found, axis=0).round(4).tolist(), strict=True))
+    found = [common.scores(*each) for each in zip(reference, images, scored_heads(reference), strict=True)]
+    return {metric: round(float(np.mean([s[metric] for s in found])), 4) for metric in METRICS}
 
 
 def measure(data: pathlib.Path, subject: str, contrast: str, acceleration: float) -> list[dict[str, Any]]:

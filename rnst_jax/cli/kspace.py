@@ -14,6 +14,8 @@ from rnst_jax.io.prepare_kspace import GAPS, KSpaceCase, prepare_kspace
 
 ALPHA = 0.1
 """Weight of the data term where the settings have none; chosen in docs/kspace.md."""
+COMPLETION = 8
+"""Steps that fill in what was not measured where a scan is undersampled and the settings have none."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +62,6 @@ def prepare(args: argparse.Namespace) -> KSpaceCase:
     """Read the content as k-space and prepare it."""
     kspace = read(args.content, args.kspace_key, args.kspace_axes, args.kspace_transform == "forward")
     return prepare_kspace(kspace, args.style, args.mask, args.geometry, args.plane, args.slices, args.anatomy)
-
-
-COMPLETION = 8
-"""Steps that fill in what was not measured where a scan is undersampled and the settings have none."""
 
 
 def with_data_term(config: Any, missing: float) -> tuple[Any, dict[str, Any]]:

@@ -86,7 +86,7 @@ def solve(
     done = {n: part for n in range(count) if (part := kept.load(n)) is not None}
     wanted = [n for n in range(count) if n not in done]
     compile_seconds = 0.0
-    field = _field(case, config)
+    field = receive_field(case, config)
     if done:
         options.say(args, f"{total - _slices(wanted, total, size)} of {total} slices are there already")
     if wanted:
@@ -135,32 +135,49 @@ def _compile(
     field: np.ndarray | None,
     size: int,
 ) -> Any:
-    """The compiled reconstruction of a case, on the box of its heads where the config says so."""
+    """The compiled reconstruction of a case."""
     import jax
 
     from rnst_jax import api
 
-    crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
-    y, model = kspace.data(measured, field) if measured else (crop(case.y), {"field": field})
+    y, style, found = arguments(case, config, measured, field)
     return api.compile_parts(
         y,
-        crop_style(case.style),
+        style,
         preset=config,
         extractor=extractor,
-        mask=crop(case.mask),
-        style_mask=crop_style(case.style_mask),
-        whole_heads=case.style_has_scalp,
-        # the outline of a brain that was cut out of its head says nothing of a rim
-        rim=np.zeros_like(crop(case.mask)) if case.stripped else None,
-        sigma=case.noise / (case.scaling.hi - case.scaling.lo),
         chunk=size,
         key=jax.random.key(args.seed),
         progress=progress,
-        **model,
+        **found,
     )
 
 
-def _field(case: Case, config: Any) -> np.ndarray | None:
+def arguments(
+    case: Case, config: Any, measured: Any, field: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """What `rnst_jax.reconstruct` takes of a case: y, style and options; the box of the heads where the config says so.
+
+    Args:
+        case: what to solve.
+        config: the settings.
+        measured: the case of k-space, or None.
+        field: of `receive_field`.
+    """
+    crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
+    y, model = kspace.data(measured, field) if measured else (crop(case.y), {"field": field})
+    found = {
+        "mask": crop(case.mask),
+        "style_mask": crop_style(case.style_mask),
+        "whole_heads": case.style_has_scalp,
+        # the outline of a brain that was cut out of its head says nothing of a rim
+        "rim": np.zeros_like(crop(case.mask)) if case.stripped else None,
+        "sigma": case.noise / (case.scaling.hi - case.scaling.lo),
+    }
+    return y, crop_style(case.style), found | model
+
+
+def receive_field(case: Case, config: Any) -> np.ndarray | None:
     """The receive field of the whole scan, whichever slices were asked for; None where the config wants none."""
     if not (config.masked and config.bias_correction):
         return None
