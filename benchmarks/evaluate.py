@@ -117,7 +117,7 @@ def shortened(name: str, share: int) -> rnst.presets.Config:
 
 
 NO_STYLE: dict[str, Any] = {
-    "beta": 0.0, "rim_gain": 1.0, "brain_darkening": 1.0, "bias_correction": False, "endpoints": 0.0,
+    "beta": 0.0, "rim_gain": 1.0, "brain_darkening": 1.0, "highlights": 0.0, "bias_correction": False, "endpoints": 0.0,
 }  # fmt: skip
 """Settings with which the style, and what is known of high-field scans, change nothing."""
 

@@ -12,13 +12,14 @@ from jaxtyping import Array
 
 from rnst_jax import features, memory, presets, scalp
 from rnst_jax.bias import receive_field
-from rnst_jax.denoise.noise import estimate_noise, is_interpolated
-from rnst_jax.denoise.zero_filling import zero_filling
+from rnst_jax.denoise.noise import estimate_noise
+from rnst_jax.denoise.zero_filling import native_factor
 from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
 from rnst_jax.solvers import Solver, drive
+from rnst_jax.style.highlights import spread_highlights
 from rnst_jax.types import Batch, Physics, PRNGKey, Problem, Result, Scalar, pytree
 
 
@@ -108,7 +109,7 @@ def prepare(
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
-        config = dataclasses.replace(config, native=_native(images, masks))
+        config = dataclasses.replace(config, native=native_factor(images, masks))
     if whole_heads is None or not config.masked:
         whole_heads = config.masked and scalp.whole_heads(np.asarray(style), np.asarray(style_masks))
     if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
@@ -136,7 +137,7 @@ def prepare(
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
     )
-    change = (config.rim_gain, config.brain_darkening)
+    change = (config.rim_gain, config.brain_darkening, config.highlights if whole_heads else None)
     chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
@@ -192,7 +193,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
     made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
     the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``margin``, ``rim_gain``,
-    ``brain_darkening``, ``bias_correction`` apply if ``whole_heads``, else ``endpoints`` and ``strictness``.
+    ``brain_darkening``, ``highlights`` and ``bias_correction`` apply if ``whole_heads``, else ``endpoints`` and
+    ``strictness``.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -221,8 +223,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
         progress: called as ``progress(evaluations, loss)`` from the running computation, from any thread.
 
     Returns:
-        A `Result` with a leading batch axis; images in [0, 1], the rim up to ``rim_gain``; air at 0 where the preset
-        is masked.
+        A `Result` with a leading batch axis; images in [0, 1], the rim up to ``rim_gain`` and highlights above; air at
+        0 where the preset is masked.
 
     Raises:
         ValueError: a shape or a setting does not fit, a head cannot be found, there are a field and a forward model, or
@@ -261,7 +263,7 @@ def solve_batch(
     physics: Any,
     solver: Any,
     tol: Scalar | None,
-    change: tuple[Scalar, Scalar],
+    change: tuple[Scalar, Scalar, Scalar | None],
     *,
     max_steps: int,
     chunk: int,
@@ -275,8 +277,11 @@ def solve_batch(
         if case.region is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        image = scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *change)
-        return dataclasses.replace(result, image=image * case.region)
+        *at_the_rim, share = change
+        image = case.region * scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *at_the_rim)
+        if share is not None:
+            image = spread_highlights(image, case.mask, case.style, case.style_mask, share * jnp.any(case.rim > 0))
+        return dataclasses.replace(result, image=image)
 
     if chunk == len(batch.sigma):
         return jax.vmap(one)(batch)
@@ -300,15 +305,6 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
     if not found.any(axis=(1, 2)).all():
         raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
     return jnp.asarray(found, jnp.float32)
-
-
-def _native(images: Array, masks: Array) -> float:
-    """1 where the noise is white, else the factor of the zero-filling, or 2 where that cannot be told."""
-    if jnp.mean(jax.vmap(is_interpolated)(images, masks)) <= 0.5:
-        return 1.0
-    factors = np.asarray(jax.vmap(zero_filling)(images, masks))
-    found = np.sort(factors[np.isfinite(factors)])
-    return float(found[len(found) // 2]) if len(found) else 2.0
 
 
 def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:

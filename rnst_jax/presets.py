@@ -51,6 +51,7 @@ class Config:
             area: low resolution smears the skin over the outline. Needs ``masked``.
         rim_gain: by how much the rim of the head is brighter than at low field, in the same case, see `rnst_jax.scalp`.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
+        highlights: share of `rnst_jax.style.spread_highlights`, last of all, in the same case.
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
         endpoints: share of `rnst_jax.style.align_endpoints`, on the start, if the style has no scalp. Needs ``masked``.
         strictness: how alike style and image must be in that case, see `rnst_jax.style.likeness`.
@@ -111,6 +112,7 @@ class Config:
     margin: float = 0.013
     rim_gain: float = 1.22
     brain_darkening: float = 1.25
+    highlights: float = 1.0
     bias_correction: bool = True
     endpoints: float = 1.0
     strictness: float = 10.0
@@ -152,6 +154,7 @@ _PUBLISHED = Config(
     margin=0.0,
     rim_gain=1.0,
     brain_darkening=1.0,
+    highlights=0.0,
     sharpening=0.0,
     sigma_factor=1.0,
     caution=0.0,

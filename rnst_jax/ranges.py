@@ -26,6 +26,7 @@ LEAST: dict[str, float] = {
     "history": 1,
     "native": 0,
     "margin": 0,
+    "highlights": 0,
     "endpoints": 0,
     "strictness": 0,
     "sharpening": 0,

@@ -47,7 +47,7 @@ ALLOWED = {
     "physics": ("types", "linalg", "filters", "order", "mask"),
     "denoise": ("types", "linalg", "filters", "order", "mask", "features"),
     "features": ("types", "linalg", "checksum"),
-    "style": ("types", "linalg", "filters", "features"),
+    "style": ("types", "linalg", "filters", "order", "features"),
     "priors": ("types", "schedules", "linalg", "denoise", "features", "style", "physics"),
     "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),

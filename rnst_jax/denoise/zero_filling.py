@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnst_jax.denoise.noise import is_interpolated
 from rnst_jax.filters import eroded
 from rnst_jax.order import quantile
-from rnst_jax.types import Image
+from rnst_jax.types import Batch, Image
 
 FACTORS = (2.0, 1.5, 1.25)
 """The answers, largest first: so few, as each is a program of its own."""
@@ -62,6 +63,25 @@ def zero_filling(x: Image, mask: Array) -> Float[Array, ""]:
         ratios = jnp.stack([quantile(band, head, 0.5) / quantile(band, air, 0.5) for band in bands])
         found = jnp.where(jnp.any(ratios < _EMPTY), factor, found)
     return jnp.where((air.sum() >= _LEAST_AIR) & jnp.isfinite(x).all(), found, jnp.nan)
+
+
+def native_factor(images: Batch, masks: Batch) -> float:
+    """Of a scan: 1 where the noise of most slices is white, else the median of `zero_filling`, or 2 if it cannot tell.
+
+    Args:
+        images: (B, H, W), as `zero_filling` takes them.
+        masks: (B, H, W), 1 in the heads.
+
+    Examples:
+        >>> noise = jax.random.normal(jax.random.key(0), (1, 64, 64))
+        >>> native_factor(1 + 0.05 * noise, jnp.ones_like(noise))
+        1.0
+    """
+    if jnp.mean(jax.vmap(is_interpolated)(images, masks)) <= 0.5:
+        return 1.0
+    factors = np.asarray(jax.vmap(zero_filling)(images, masks))
+    found = np.sort(factors[np.isfinite(factors)])
+    return float(found[len(found) // 2]) if len(found) else 2.0
 
 
 def _beyond(x: Image, axis: int, edge: float) -> Image:

@@ -25,16 +25,16 @@ _LEAST = 1e-4
 def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0) -> Image:
     """x + share (h(x) - x), h rising and piecewise linear through (0, 0), (a, e), (m, n) and (b, d).
 
-    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style, m and p the mean of
-    the middle of three tissues in x and in the style: their percentiles, without the outermost 3 pixels, cut in three
-    so that the variance within the parts is least. In a brain these are about fluid, grey and white matter. Beyond b
-    the last line goes on.
+    a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style, and m the mean of the
+    middle of three tissues in x: its percentiles, without the outermost 3 pixels, cut in three so that the variance
+    within the parts is least. In a brain these are about fluid, grey and white matter. Beyond b the last line goes on.
 
     At low field and low resolution the tissues are closer to each other than at high field, never further apart. So h
-    takes nothing above the straight line x d / b. The middle tissue goes to n = min(p, m d / b), which does not depend
-    on how much of each tissue a slice holds. The darkest is less certain, for a style's slice may show less fluid, and
-    its mask may hold air: e, from min(c, a d / b) to a d / b, is that with which the mean of h(x) where x < m is
-    nearest to the mean of the style below p, both without the 3 darkest percent.
+    takes nothing above the straight line x d / b. The middle tissue goes to n = min(p, m d / b), p the percentile of
+    the style that m is of x. (The style's own middle tissue does not serve: where noise or a low field joins grey and
+    white matter in x, the middle of its three tissues is another one.) The darkest is less certain, for a style's
+    slice may show less fluid, and its mask may hold air: e, from min(c, a d / b) to a d / b, is that with which the
+    mean of h(x) where x < m is nearest to the mean of as much of the style, both without the 3 darkest percent.
 
     Source: the cut is that of Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979), for two thresholds.
 
@@ -55,8 +55,7 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
     scale = jnp.where(b > _LEAST, d / jnp.maximum(b, _LEAST), 1.0)
     has_range = b - a > 2 * _LEAST
     m = jnp.clip(_middle(x, mask, b), a + _LEAST, jnp.maximum(b - _LEAST, a + _LEAST))
-    p = _middle(style, style_mask, d)
-    n = jnp.minimum(p, m * scale)
+    n = jnp.minimum(jnp.interp(m, own, wanted), m * scale)
 
     def h(x: Array, e: Array) -> Array:
         below = x * e / jnp.maximum(a, _LEAST)
@@ -68,7 +67,7 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
     own, wanted = own[_FLOOR:], wanted[_FLOOR:]
     # by this share of what e loses, the mean of the darker tones does
     follows = jnp.maximum(_mean((m - own) / (m - a), own < m), _LEAST)
-    excess = _mean(h(own, e), own < m) - _mean(wanted, wanted < p)
+    excess = _mean(h(own, e) - wanted, own < m)
     e = jnp.clip(e - excess / follows, jnp.minimum(c, e), e)
     moved = jnp.where(has_range, h(x, e), x * scale)
     return (x + share * (moved - x)).astype(x.dtype)
