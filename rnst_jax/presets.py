@@ -65,6 +65,7 @@ class Config:
         native: denoise at 1 / native of the resolution, for scans that were zero-filled by that factor; 1: as they are;
             0: `rnst_jax.reconstruct` finds out. It sets shapes, so each is a program of its own.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`, in pixels for native = 2, else (native - 1) times it.
+        beyond: where native is more than 1, what is finer counts if it is so many times its noise, see there.
         fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
             of the anatomy there and smooths what is fine, so a little of it is kept with some noise.
         sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; 0: not at all.
@@ -124,6 +125,7 @@ class Config:
     denoiser: Literal["nlm", "tv", "wavelet", "gaussian", "identity", "dncnn", "bm3d", "bm3d-package"] = "bm3d"
     native: float = 0.0
     apodisation: float = 0.8
+    beyond: float = 4.0
     fine: float = 1 / 3
     sharpening: float = 0.3
     sigma_factor: float = 1.05
@@ -297,7 +299,8 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     if config.native > 1:
         parts = (denoiser, denoise.NonLocalMeans())
         mean = denoise.Average(parts, (1 - config.fine, config.fine), (1.0, 0.6))
-        denoiser = denoise.AtNativeResolution(mean, config.native, config.apodisation * (config.native - 1))
+        apodisation = config.apodisation * (config.native - 1)
+        denoiser = denoise.AtNativeResolution(mean, config.native, apodisation, config.beyond)
     if config.sharpening > 0:
         denoiser = denoise.Sharpened(denoiser, config.sharpening, config.caution)
     return Rnst(

@@ -31,6 +31,7 @@ LEAST: dict[str, float] = {
     "strictness": 0,
     "sharpening": 0,
     "apodisation": 0,
+    "beyond": 0,
     "fine": 0,
     "sigma_factor": 0,
     "reduce": 1,

@@ -120,7 +120,7 @@ def _average():
 
 
 def _at_half():
-    return denoise.AtNativeResolution(denoise.NonLocalMeans())
+    return denoise.AtNativeResolution(denoise.NonLocalMeans(), beyond=4.0)
 
 
 def _sharpened():

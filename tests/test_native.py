@@ -75,6 +75,31 @@ def test_apodisation_is_a_gaussian_blur(shape):
     np.testing.assert_allclose(found, scipy.ndimage.gaussian_filter(x, 1.5, mode="wrap", truncate=6), atol=2e-4)
 
 
+def test_beyond_the_edge_anatomy_is_kept_and_noise_is_not():
+    """k-space that ends smoothly: its last part is weak, and not nothing."""
+    clean = head(128, texture=0.0)[0]
+    noise = 0.01 * np.random.default_rng(0).standard_normal(clean.shape)
+    x, target = (
+        jnp.asarray(zero_filled(scipy.ndimage.gaussian_filter(i, 0.6, mode="wrap"), (192, 192)), jnp.float32)
+        for i in (clean + noise, clean)
+    )
+    without, kept, all_of_it = (
+        np.asarray(jax.jit(AtNativeResolution(Identity(), 2, beyond=beyond))(x, 0.01)) for beyond in (None, 4.0, 0.0)
+    )
+    np.testing.assert_allclose(all_of_it, jnp.maximum(x, 0), atol=1e-5)
+    assert np.mean((kept - target) ** 2) < 0.8 * np.mean((without - target) ** 2)
+    air = np.asarray(zero_filled(0.3 + noise, (192, 192)), np.float32)
+    denoise = (jax.jit(AtNativeResolution(Identity(), 2, beyond=beyond)) for beyond in (None, 4.0, 0.0))
+    without, kept, all_of_it = (np.asarray(d(air, 0.01)) for d in denoise)
+    assert np.var(kept - without) < 0.02 * np.var(all_of_it - without)
+
+
+def test_zeros_and_nan_have_nothing_beyond():
+    run = jax.jit(AtNativeResolution(Identity(), beyond=4.0))
+    assert (run(jnp.zeros((8, 8)), 0.1) == 0).all()
+    assert jnp.isnan(run(jnp.ones((8, 8)).at[3, 3].set(jnp.nan), 0.1)).all()
+
+
 def test_nothing_is_negative_and_dtypes_are_kept():
     x = jnp.asarray(head(32)[0] - 0.3, jnp.float16)
     out = jax.jit(AtNativeResolution(Identity()))(x, 0.1)

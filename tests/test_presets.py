@@ -175,7 +175,7 @@ def test_the_denoiser_works_at_the_native_resolution(native):
     expected = denoise.Bm3d()
     if native > 1:
         mean = denoise.Average((expected, denoise.NonLocalMeans()), (1 - config.fine, config.fine), (1.0, 0.6))
-        expected = denoise.AtNativeResolution(mean, native, config.apodisation)
+        expected = denoise.AtNativeResolution(mean, native, config.apodisation, config.beyond)
     expected = denoise.Sharpened(expected, config.sharpening, config.caution)
     assert presets.build(config, shallow()).denoised.denoiser == expected
 

@@ -4,13 +4,20 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
+from rnst_jax.filters import separable
+from rnst_jax.order import quantile
 from rnst_jax.types import Denoiser, Image, Scalar, pytree
+
+_NEAR = 5
+"""Pixels of a side of where the energy of the rest is averaged."""
+_LEAST = 1e-12
 
 
 @pytree
 class AtNativeResolution:
-    """D(x, sigma) = max(W U denoiser(C x, sigma), 0): C keeps the low spatial frequencies, U is zero-filling.
+    """D(x, sigma) = max(W U denoiser(C x, sigma) + g r, 0): C keeps the low spatial frequencies, U is zero-filling.
 
     Scanners often fill k-space with zeros, which interpolates the image. Its noise is then correlated, and a denoiser
     made for white noise takes it for structure. C crops the 2-D Fourier transform to 1 / factor of its size along
@@ -18,15 +25,20 @@ class AtNativeResolution:
     amplitude, and so sigma, which zero-filling does not change. Where a cropped size is even, C adds the coefficients
     at plus and minus its Nyquist frequency, and U gives each a half: C U = 1.
 
-    An image that was zero-filled by factor or more is U C x exactly; others lose what is finer than factor pixels,
-    also at sigma = 0. W multiplies frequency f (cycles per pixel) by exp(-2 pi^2 a^2 f^2), a the apodisation: a smooth
-    end of k-space rings less at edges. Values below 0, where U still rings, become 0.
+    An image that was zero-filled by factor or more is U C x exactly. Others have a rest r = x - U C x, finer than
+    factor pixels, as where k-space ends smoothly. Without ``beyond`` it is lost (g = 0), also at sigma = 0; with it
+    g = max(0, 1 - c s^2 / e) is an empirical Wiener filter, s = 1.4826 median |r| over the pixels above 0, which is
+    the noise's standard deviation there, and e the mean of r^2 over 5 x 5 pixels.
+
+    W multiplies frequency f (cycles per pixel) by exp(-2 pi^2 a^2 f^2), a the apodisation: a smooth end of k-space
+    rings less at edges. Values below 0, where U still rings, become 0.
 
     Attributes:
         denoiser: the D(x, sigma) used in between.
         factor: of the zero-filling, along both axes or along rows and columns (static), 1 or more; the image wraps
             around at its borders.
         apodisation: a, the standard deviation in pixels of the blur that W is; 0 leaves W out.
+        beyond: c, how many times its noise the rest must have to be kept; None, a static choice, leaves r out.
 
     Examples:
         >>> from rnst_jax.denoise.identity import Identity
@@ -37,6 +49,7 @@ class AtNativeResolution:
     denoiser: Denoiser
     factor: float | tuple[float, float] = jax.tree.static(default=2)
     apodisation: Scalar = 0.0
+    beyond: Scalar | None = None
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
         """Denoise one image.
@@ -57,7 +70,27 @@ class AtNativeResolution:
         out = self.denoiser(small, sigma)
         for axis, size in enumerate(x.shape):
             out = resized(out, size, axis, self.apodisation)
+        if self.beyond is not None:
+            for axis, size in enumerate(x.shape):
+                small = resized(small, size, axis)
+            out = out + wiener(x - small, x > 0, self.beyond)
         return jnp.maximum(out, 0)
+
+
+def wiener(r: Image, inside: Bool[Array, "height width"], strictness: Scalar) -> Image:
+    """What stands out of the noise of an image of mean 0, see `AtNativeResolution`; also where it is not inside.
+
+    Examples:
+        >>> r = 0.01 * jax.random.normal(jax.random.key(0), (32, 32)).at[16, 16].set(100.0)
+        >>> kept = wiener(r, jnp.full(r.shape, True), 4.0)
+        >>> round(kept[16, 16].item(), 1), bool(jnp.abs(kept[:8]).max() < 1e-6)
+        (1.0, True)
+    """
+    noise = 1.4826 * quantile(jnp.abs(r), inside, 0.5)
+    energy = separable(jnp.square(r), jnp.full(_NEAR, 1 / _NEAR, r.dtype))
+    # without a pixel inside there is no noise to compare with
+    kept = 1 - strictness * jnp.square(noise) / jnp.maximum(energy, _LEAST)
+    return (r * jnp.maximum(jnp.where(jnp.isnan(noise), 0, kept), 0)).astype(r.dtype)
 
 
 def resized(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:
