@@ -65,6 +65,8 @@ def test_a_share_of_it_a_flat_image_and_an_empty_mask():
     for flat in (np.zeros_like(x), 0.5 * MASK):
         assert (spread(flat, style) == flat).all()
     assert (spread(x, style, mask=0 * MASK) == x).all()
+    whole = spread_highlights(jnp.asarray(x[4:-4, 4:-4]), None, jnp.asarray(style[4:-4, 4:-4]), None)
+    np.testing.assert_allclose(whole, spread(x, style)[4:-4, 4:-4], atol=1e-6)
     nothing = jnp.zeros((64, 64))
     assert (spread_highlights(jnp.asarray(x), jnp.asarray(MASK), jnp.asarray(style), nothing) == x).all()
 

@@ -1,6 +1,7 @@
 """The brightest of an image spread as far above the rest as in a style."""
 
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from rnst_jax.order import quantile
 from rnst_jax.types import Image, Scalar
@@ -10,7 +11,9 @@ _LEAST = 1e-6
 """A spread below it is none, and nothing is divided by it."""
 
 
-def spread_highlights(x: Image, mask: Image, style: Image, style_mask: Image, share: Scalar = 1.0) -> Image:
+def spread_highlights(
+    x: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0
+) -> Image:
     """x up to b, and min(b + k (x - b), max(x, (1 + T) b)) above it, k = max(1, S / s).
 
     b is the 99.5 percentile of x inside its mask; s is how far its 99.9 percentile lies above b, as a share of b. S and
@@ -21,7 +24,7 @@ def spread_highlights(x: Image, mask: Image, style: Image, style_mask: Image, sh
 
     Args:
         x: (H, W), 0 or more.
-        mask: above one half inside the head; without a pixel, x is returned.
+        mask: above one half inside the head; without a pixel, x is returned; None takes the whole image.
         style: (h, w) of somebody else.
         style_mask: as ``mask``.
         share: of the change; 0 leaves x as it is.
@@ -33,10 +36,14 @@ def spread_highlights(x: Image, mask: Image, style: Image, style_mask: Image, sh
         >>> [round(v, 3) for v in out[0, jnp.array([500, 995, 1000])].tolist()]
         [0.5, 0.995, 1.01]
     """
-    b, high = quantile(x, mask > 0.5, jnp.asarray(_RANKS[:2]))
-    d, *wanted = quantile(style, style_mask > 0.5, jnp.asarray(_RANKS))
+    b, high = quantile(x, _inside(x, mask), jnp.asarray(_RANKS[:2]))
+    d, *wanted = quantile(style, _inside(style, style_mask), jnp.asarray(_RANKS))
     k = (wanted[0] - d) / d * b / jnp.maximum(high - b, _LEAST)
     k = jnp.where(jnp.isfinite(k), jnp.maximum(k, 1), 1)
     # a style without a head has no brightest
     spread = jnp.minimum(x + (k - 1) * (x - b), jnp.fmax(x, b * wanted[1] / d))
     return jnp.where(x > b, x + share * (spread - x), x).astype(x.dtype)
+
+
+def _inside(x: Image, mask: Image | None) -> Bool[Array, "height width"]:
+    return jnp.ones(x.shape, bool) if mask is None else mask > 0.5
