@@ -189,7 +189,7 @@ def test_the_index_of_a_folder(scans):
     assert "3 scans, 1 of them failed" in text
     assert "://" not in text
     told, links, fits = in_browser(text, SORT, scans, 390)
-    assert links == ["0.html", "1.html"]
+    assert links == ["1.html", "0.html"], "as the rows were sorted last: the cleaner scan first"
     assert fits
     bad, noisy, clean = "<b>bad.nii", "0.nii.gz", "1.nii.gz"
     assert set(told[0]) == {bad, noisy, clean}
