@@ -1,6 +1,7 @@
 """Denoising at the resolution that a scan was measured with, before it was zero-filled to more pixels."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -64,16 +65,10 @@ class AtNativeResolution:
         factors = self.factor if isinstance(self.factor, tuple) else (self.factor, self.factor)
         if min(factors) < 1:
             raise ValueError(f"factor must be 1 or more, not {self.factor}")
-        small = x
-        for axis, factor in enumerate(factors):
-            small = resized(small, math.ceil(x.shape[axis] / factor), axis)
-        out = self.denoiser(small, sigma)
-        for axis, size in enumerate(x.shape):
-            out = resized(out, size, axis, self.apodisation)
+        small = _of_shape(x, [math.ceil(n / factor) for n, factor in zip(x.shape, factors, strict=True)])
+        out = _of_shape(self.denoiser(small, sigma), x.shape, self.apodisation)
         if self.beyond is not None:
-            for axis, size in enumerate(x.shape):
-                small = resized(small, size, axis)
-            out = out + wiener(x - small, x > 0, self.beyond)
+            out = out + wiener(x - _of_shape(small, x.shape), x > 0, self.beyond)
         return jnp.maximum(out, 0)
 
 
@@ -91,6 +86,13 @@ def wiener(r: Image, inside: Bool[Array, "height width"], strictness: Scalar) ->
     # without a pixel inside there is no noise to compare with
     kept = 1 - strictness * jnp.square(noise) / jnp.maximum(energy, _LEAST)
     return (r * jnp.maximum(jnp.where(jnp.isnan(noise), 0, kept), 0)).astype(r.dtype)
+
+
+def _of_shape(x: Image, shape: Sequence[int], apodisation: Scalar = 0.0) -> Image:
+    """`resized` along all axes."""
+    for axis, size in enumerate(shape):
+        x = resized(x, size, axis, apodisation)
+    return x
 
 
 def resized(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:

@@ -1,9 +1,9 @@
 """The brightest of an image spread as far above the rest as in a style."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
 
 from rnst_jax.order import quantile
+from rnst_jax.style.losses import pixels_inside
 from rnst_jax.types import Image, Scalar
 
 _RANKS = (0.995, 0.999, 1.0)
@@ -36,14 +36,10 @@ def spread_highlights(
         >>> [round(v, 3) for v in out[0, jnp.array([500, 995, 1000])].tolist()]
         [0.5, 0.995, 1.01]
     """
-    b, high = quantile(x, _inside(x, mask), jnp.asarray(_RANKS[:2]))
-    d, *wanted = quantile(style, _inside(style, style_mask), jnp.asarray(_RANKS))
-    k = (wanted[0] - d) / d * b / jnp.maximum(high - b, _LEAST)
+    b, high = quantile(x, pixels_inside(x, mask), jnp.asarray(_RANKS[:2]))
+    d, wanted, brightest = quantile(style, pixels_inside(style, style_mask), jnp.asarray(_RANKS))
+    k = (wanted - d) / d * b / jnp.maximum(high - b, _LEAST)
     k = jnp.where(jnp.isfinite(k), jnp.maximum(k, 1), 1)
     # a style without a head has no brightest
-    spread = jnp.minimum(x + (k - 1) * (x - b), jnp.fmax(x, b * wanted[1] / d))
+    spread = jnp.minimum(x + (k - 1) * (x - b), jnp.fmax(x, b * brightest / d))
     return jnp.where(x > b, x + share * (spread - x), x).astype(x.dtype)
-
-
-def _inside(x: Image, mask: Image | None) -> Bool[Array, "height width"]:
-    return jnp.ones(x.shape, bool) if mask is None else mask > 0.5

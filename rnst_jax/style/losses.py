@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rnst_jax.features import Extractor
 from rnst_jax.types import Image, Scalar, pytree
@@ -51,6 +51,11 @@ def _products_backwards(residuals: tuple[Array, Array | None], g: Array) -> tupl
 _products.defvjp(lambda f, weights: (_products(f, weights), (f, weights)), _products_backwards)
 
 
+def pixels_inside(image: Image, mask: Image | None) -> Bool[Array, "h w"]:
+    """Where a mask is above one half; everywhere if there is none."""
+    return jnp.ones(image.shape, bool) if mask is None else mask > 0.5
+
+
 def quantiles(image: Image, mask: Image | None, count: int) -> Float[Array, " count"]:
     """The (k + 1/2) / count quantiles of the intensities inside a mask, k = 0 .. count - 1; differentiable.
 
@@ -64,7 +69,7 @@ def quantiles(image: Image, mask: Image | None, count: int) -> Float[Array, " co
         >>> quantiles(jnp.array([[4.0, 1.0, 3.0, 2.0]]), None, 2).tolist()
         [1.75, 3.25]
     """
-    inside = jnp.ones(image.shape, bool) if mask is None else mask > 0.5
+    inside = pixels_inside(image, mask)
     ordered = jnp.sort(jnp.where(inside, image, jnp.inf).ravel())
     last = jnp.maximum(inside.sum() - 1, 0)
     position = (jnp.arange(count) + 0.5) / count * last
