@@ -2,9 +2,9 @@
 
     python benchmarks/report.py [--results benchmarks/results] [--output docs/speed_tables.md]
 
-Reads throughput.json, scaling.json, profile.json, time_to_quality.json, batch_evaluation.json and race.json, as far as
-they are there; writes the tables, and ``time_to_quality.png`` and ``scaling.png`` in ``figures/`` beside it. Nothing is
-measured here.
+Reads throughput.json, scaling.json, profile.json, time_to_quality.json, accelerator.json, batch_evaluation.json and
+race.json, as far as they are there; writes the tables, and ``time_to_quality.png`` and ``scaling.png`` in ``figures/``
+beside it. Nothing is measured here.
 """
 
 import argparse
@@ -38,12 +38,33 @@ def machines(rows: Rows) -> str:
 
 
 def speed(name: str, rows: Rows) -> str:
-    """A table of one of the suite's benchmarks."""
-    return f"## {name}\n\nMachine: {machines(rows)}.\n\n{suite.table(name, rows)}\n"
+    """The tables of one of the suite's benchmarks, one for each device."""
+    parts = [f"## {name}\n"]
+    for device in dict.fromkeys(row["device"] for row in rows):
+        own = [row for row in rows if row["device"] == device]
+        parts.append(f"Machine: {machines(own)}.\n\n{suite.table(name, own)}\n")
+    return "\n".join(parts)
 
 
 def title(row: dict[str, Any]) -> str:
-    return f"{row['subject']} {row['contrast']}, slice {row['slice']}, {row['size']} x {row['size']}"
+    where = "" if row["platform"] == "cpu" else f", {row['environment']['device']}"
+    return f"{row['subject']} {row['contrast']}, slice {row['slice']}, {row['size']} x {row['size']}{where}"
+
+
+def accelerator(rows: Rows) -> str:
+    """Whole reconstructions of an accelerator against the CPU's."""
+    lines = []
+    for row in rows:
+        loss = max(row["loss_ratios"], key=lambda ratio: abs(ratio - 1))
+        names = ("what", "compile_seconds", "run_seconds", "rms_difference", "ssim_least")
+        scores = (row["scores"][metric] for metric in ("head_psnr", "head_ssim"))
+        lines.append([*(row[name] for name in names), loss, *scores])
+    head = ("network", "compile s", "run s", "RMS difference", "least SSIM", "loss / CPU's", "head_psnr", "head_ssim")
+    return (
+        f"## an accelerator against the CPU\n\nMachine: {machines(rows)}. `balanced` on {rows[0]['images']} slices of "
+        f"0.055 T in one batch; differences from the images of the CPU in float32, the loss that is furthest from "
+        f"theirs, and mean scores (`benchmarks/accelerator.py`).\n\n{record.table(head, lines)}\n"
+    )
 
 
 def trajectories(rows: Rows) -> str:
@@ -57,7 +78,7 @@ def trajectories(rows: Rows) -> str:
         for stage in dict.fromkeys(point["stage"] for point in row["ours"]):
             ends[f"ours, {stage}"] = [point for point in row["ours"] if point["stage"] == stage][-1]
         lines += [[title(row), name, *(point[key] for key in POINTS)] for name, point in ends.items()]
-    each = [[title(row), *(f"{1e3 * value:.0f}" for value in row["seconds_per_evaluation"].values())] for row in rows]
+    each = [[title(row), *(f"{1e3 * value:.3g}" for value in row["seconds_per_evaluation"].values())] for row in rows]
     return (
         f"## time to quality\n\nMachine: {machines(rows)}.\n\n"
         f"{record.table(('slice', 'algorithm', *POINTS), lines)}\n\n"
@@ -141,6 +162,8 @@ def main() -> None:
         if run_to_compare := [row for row in rows if row.get("published")]:
             plot_trajectories(run_to_compare, figures / "time_to_quality.png")
             parts.append("![scores against evaluations](figures/time_to_quality.png)\n")
+    if rows := load(args.results, "accelerator"):
+        parts.append(accelerator(rows))
     if rows := load(args.results, "batch_evaluation"):
         parts.append(batch_evaluation(rows))
     if rows := load(args.results, "race"):
