@@ -13,6 +13,7 @@ from jaxtyping import Array
 from rnst_jax import features, memory, presets, scalp
 from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise
+from rnst_jax.denoise.whitening import whitened
 from rnst_jax.denoise.zero_filling import native_factor
 from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
@@ -110,6 +111,9 @@ def prepare(
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
         config = dataclasses.replace(config, native=native_factor(images, masks))
+    filtered = config.native > 1 and config.whitening and isinstance(physics, Identity)
+    if filtered and (found := whitened(y, masks, config.native, config.whitening)):
+        y, sigma, config = found[0], jnp.asarray(sigma) * found[1], dataclasses.replace(config, sharpening=0.0)
     if whole_heads is None or not config.masked:
         whole_heads = config.masked and scalp.whole_heads(np.asarray(style), np.asarray(style_masks))
     if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
@@ -190,11 +194,11 @@ def compile_parts(y: Array | np.ndarray, style: Batch | np.ndarray, **options: A
 def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) -> Result:
     """Reconstruct a batch of low-field images in the look of high-field style images.
 
-    Every image is solved on its own: a result never depends on the others in the batch, but for two decisions that are
-    made for all of them together. The preset's ``native = 0`` becomes 1 where the noise of most images is white, else
-    the median of their `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell. And ``margin``, ``rim_gain``,
-    ``brain_darkening``, ``highlights`` and ``bias_correction`` apply if ``whole_heads``, else ``endpoints`` and
-    ``strictness``.
+    Every image is solved on its own: a result never depends on the others in the batch, but for what is found from all
+    of them: ``native = 0`` of the preset becomes 1 where the noise of most images is white, else the median of their
+    `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell; ``whitening`` finds the scanner's filter in all of them.
+    And ``margin``, ``rim_gain``, ``brain_darkening``, ``highlights`` and ``bias_correction`` apply if ``whole_heads``,
+    else ``endpoints`` and ``strictness``.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.

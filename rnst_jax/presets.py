@@ -66,9 +66,9 @@ class Config:
             0: `rnst_jax.reconstruct` finds out. It sets shapes, so each is a program of its own.
         apodisation: see `rnst_jax.denoise.AtNativeResolution`, in pixels for native = 2, else (native - 1) times it.
         beyond: where native is more than 1, what is finer counts if it is so many times its noise, see there.
-        fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: a patch of BM3D covers much
-            of the anatomy there and smooths what is fine, so a little of it is kept with some noise.
-        sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; 0: not at all.
+        fine: where native is more than 1, the share in D of non-local means at 0.6 sigma: they smooth less than BM3D.
+        whitening: where native is more than 1, the power of the scanner's filter that `denoise.unfiltered` undoes.
+        sharpening: what D gives is sharpened by so much, see `rnst_jax.denoise.Sharpened`; not after whitening.
         sigma_factor: the denoiser gets this times the noise's standard deviation.
         denoise: D acts in ``"every"`` outer iteration, in the ``"first"``, or once on the ``"start"``, which is x0
             then; D(x) = x elsewhere.
@@ -127,6 +127,7 @@ class Config:
     apodisation: float = 0.8
     beyond: float = 4.0
     fine: float = 1 / 3
+    whitening: float = 0.25
     sharpening: float = 0.3
     sigma_factor: float = 1.05
     denoise: Literal["every", "first", "start"] = "start"
@@ -157,6 +158,7 @@ _PUBLISHED = Config(
     rim_gain=1.0,
     brain_darkening=1.0,
     highlights=0.0,
+    whitening=0.0,
     sharpening=0.0,
     sigma_factor=1.0,
     caution=0.0,
@@ -181,7 +183,7 @@ _PRESETS = {
 
 _SOLVER = ("mu", "alpha", "beta", "lam", "caution", "depths", "candidates", "refine", "keeps_best", "content_from")
 _SOLVER += ("denoise", "completion", "in_place", "channels", "rescale")
-"""Settings of the solver; it gets ``endpoints`` and ``strictness`` where the style has no scalp, see `rnst_jax.api`."""
+"""Settings of the solver; `rnst_jax.api` adds ``endpoints`` and ``strictness`` where the style has no scalp."""
 
 _DENOISERS: dict[str, Callable[[], Any]] = {
     "nlm": denoise.NonLocalMeans,
@@ -262,8 +264,7 @@ def load(path: str | pathlib.Path, extractor: str = "vgg16") -> Config:
     with open(path, "rb") as stream:
         values = tomllib.load(stream)
     base = for_extractor(get(values.pop("preset", "balanced")), extractor)
-    fields = {field.name: field for field in dataclasses.fields(Config)}
-    if unknown := sorted(set(values) - set(fields)):
+    if unknown := sorted(set(values) - {field.name for field in dataclasses.fields(Config)}):
         raise KeyError(f"unknown setting {', '.join(unknown)}")
     for name, value in values.items():
         default = getattr(base, name)
@@ -294,17 +295,16 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     loss = StyleLoss(**{field.name: getattr(config, field.name) for field in dataclasses.fields(StyleLoss)})
     if config.reduce > 1 and config.parametrisation == "pixels":
         raise ValueError("reduce works with the intensity map only: free pixels need the full image")
-    family = families[config.parametrisation]
     denoiser = _DENOISERS[config.denoiser]()
     if config.native > 1:
-        parts = (denoiser, denoise.NonLocalMeans())
-        mean = denoise.Average(parts, (1 - config.fine, config.fine), (1.0, 0.6))
-        apodisation = config.apodisation * (config.native - 1)
-        denoiser = denoise.AtNativeResolution(mean, config.native, apodisation, config.beyond)
+        mean = denoise.Average((denoiser, denoise.NonLocalMeans()), (1 - config.fine, config.fine), (1.0, 0.6))
+        width = config.apodisation * (config.native - 1)
+        denoiser = denoise.AtNativeResolution(mean, config.native, width, config.beyond)
     if config.sharpening > 0:
         denoiser = denoise.Sharpened(denoiser, config.sharpening, config.caution)
+    engine = {"optimiser": _optimiser(config), "reduce": config.reduce, "report": report}
     return Rnst(
-        style=Style(extractor, loss, family, _optimiser(config), reduce=config.reduce, report=report),
+        style=Style(extractor, loss, families[config.parametrisation], **engine),
         denoised=Denoised(denoiser, config.sigma_factor),
         **{name: getattr(config, name) for name in _SOLVER},
     )

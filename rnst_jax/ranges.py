@@ -29,6 +29,7 @@ LEAST: dict[str, float] = {
     "highlights": 0,
     "endpoints": 0,
     "strictness": 0,
+    "whitening": 0,
     "sharpening": 0,
     "apodisation": 0,
     "beyond": 0,

@@ -13,6 +13,7 @@ from rnst_jax.denoise.noise import estimate_noise, estimate_sigma, estimate_sigm
 from rnst_jax.denoise.sharpened import Sharpened
 from rnst_jax.denoise.tv import TotalVariation
 from rnst_jax.denoise.wavelet import Wavelet
+from rnst_jax.denoise.whitening import filter_edges, unfiltered
 from rnst_jax.denoise.zero_filling import zero_filling
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "estimate_noise",
     "estimate_sigma",
     "estimate_sigma_background",
+    "filter_edges",
     "is_interpolated",
+    "unfiltered",
     "zero_filling",
 ]

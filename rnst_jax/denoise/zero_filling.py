@@ -69,7 +69,7 @@ def native_factor(images: Batch, masks: Batch) -> float:
     """Of a scan: 1 where the noise of most slices is white, else the median of `zero_filling`, or 2 if it cannot tell.
 
     Args:
-        images: (B, H, W), as `zero_filling` takes them.
+        images: (B, H, W), as `zero_filling` takes them; those that are not finite do not count.
         masks: (B, H, W), 1 in the heads.
 
     Examples:
@@ -77,7 +77,9 @@ def native_factor(images: Batch, masks: Batch) -> float:
         >>> native_factor(1 + 0.05 * noise, jnp.ones_like(noise))
         1.0
     """
-    if jnp.mean(jax.vmap(is_interpolated)(images, masks)) <= 0.5:
+    interpolated = np.asarray(jax.vmap(is_interpolated)(images, masks))
+    finite = np.asarray(jnp.isfinite(images).all((1, 2)))
+    if not finite.any() or np.mean(interpolated[finite]) <= 0.5:
         return 1.0
     factors = np.asarray(jax.vmap(zero_filling)(images, masks))
     found = np.sort(factors[np.isfinite(factors)])
