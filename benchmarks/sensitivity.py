@@ -27,7 +27,7 @@ import rnst_jax as rnst
 from rnst_jax.bench import record
 
 FACTORS = (0.5, 2.0)
-NUMBERS = ("mu", "beta", "lam", "style_weight", "intensity_weight", "fine", "beyond")
+NUMBERS = ("mu", "beta", "lam", "style_weight", "intensity_weight", "fine", "beyond", "whitening")
 OVER_ONE = ("rim_gain", "brain_darkening")
 Groups = Callable[[], list[pairs.Group]]
 OTHERS = {"sub-01": "sub-02", "sub-02": "sub-01", "sub-03": "sub-01"}

@@ -50,10 +50,11 @@ def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
 def head_mask(image: np.ndarray) -> Bool[np.ndarray, "height width"]:
     """Tissue of the head in one slice, holes (skull, sinuses, ventricles) filled.
 
-    A square root compresses the slice, so that bright fat or fluid does not hide dim tissue, and a Gaussian smooths
-    it, as little as the noise allows. Otsu's threshold gives a first guess of the two classes; their medians a (air)
-    and h (head) place the edge at a + 0.35 (h - a). Gaps of the outline are closed, the largest piece is kept and its
-    holes are filled. All lengths are shares of the slice's size, so that the voxel size does not matter.
+    Noise adds to a magnitude as squares do: the median square of the air is taken off, or dim edges would sink in it
+    and the head shrink. A square root compresses the slice, so that bright fat or fluid does not hide dim tissue, and a
+    Gaussian smooths it, as little as the noise allows. Otsu's threshold gives a first guess of the two classes; their
+    medians a (air) and h (head) place the edge at a + 0.35 (h - a). Gaps of the outline are closed, the largest piece is
+    kept and its holes are filled. All lengths are shares of the slice's size, so that the voxel size does not matter.
 
     Args:
         image: (H, W), any intensity unit, tissue brighter than air. Non-finite values count as air.
@@ -86,7 +87,9 @@ def head_mask(image: np.ndarray) -> Bool[np.ndarray, "height width"]:
     if high <= low:
         return empty
     side = float(np.sqrt(image.size))
-    compressed = np.sqrt(np.clip((image - low) / (high - low), 0, 1))
+    power = np.square(np.clip((image - low) / (high - low), 0, 1))
+    noise = np.median(power[power <= otsu_threshold(power**0.25) ** 4])
+    compressed = np.maximum(power - noise, 0) ** 0.25
     for scale in _SCALES:
         smooth = ndimage.gaussian_filter(compressed, max(scale * side, 0.7))
         upper = smooth > otsu_threshold(smooth)
