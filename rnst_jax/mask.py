@@ -53,8 +53,8 @@ def head_mask(image: np.ndarray) -> Bool[np.ndarray, "height width"]:
     Noise adds to a magnitude as squares do: the median square of the air is taken off, or dim edges would sink in it
     and the head shrink. A square root compresses the slice, so that bright fat or fluid does not hide dim tissue, and a
     Gaussian smooths it, as little as the noise allows. Otsu's threshold gives a first guess of the two classes; their
-    medians a (air) and h (head) place the edge at a + 0.35 (h - a). Gaps of the outline are closed, the largest piece is
-    kept and its holes are filled. All lengths are shares of the slice's size, so that the voxel size does not matter.
+    medians a (air) and h (head) place the edge at a + 0.35 (h - a). Gaps of the outline are closed, the largest piece
+    is kept and its holes are filled. All lengths are shares of the slice's size, so that voxel sizes do not matter.
 
     Args:
         image: (H, W), any intensity unit, tissue brighter than air. Non-finite values count as air.
