@@ -120,4 +120,7 @@ def eroded(mask: Float[Array, "height width"], pixels: int) -> Bool[Array, "heig
         [[True, True, True, False, False]]
     """
     side = 2 * pixels + 1
-    return jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, (side, side), (1, 1), "SAME") > 0.5
+    # a window along each axis: a square one takes ten times as long
+    for window in ((side, 1), (1, side)):
+        mask = jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, window, (1, 1), "SAME")
+    return mask > 0.5

@@ -68,9 +68,9 @@ def _correlations(x: np.ndarray, air: np.ndarray) -> Float[np.ndarray, "2 lags"]
     rest = np.where(air, x - x[air].mean(), 0)
     lines = []
     for axis in (0, 1):
-        values, counts = np.moveaxis(rest, axis, 0), np.moveaxis(air, axis, 0).astype(float)
+        values, counts = (np.ascontiguousarray(np.moveaxis(part, axis, 0), float) for part in (rest, air))
         ends = [len(values) - lag for lag in range(_FAR[1] + 1)]
-        sums = [[(part[:end] * part[len(part) - end :]).sum() for end in ends] for part in (values, counts)]
+        sums = [[np.vdot(part[:end], part[len(part) - end :]) for end in ends] for part in (values, counts)]
         covariances = np.divide(sums[0], np.maximum(sums[1], 1))
         lines.append(covariances / covariances[0])
     return np.array(lines)
