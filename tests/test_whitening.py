@@ -45,6 +45,7 @@ def test_the_filter_is_found_along_each_axis(edges):
 def test_without_air_nothing_is_told_and_slices_with_nan_do_not_count():
     image, mask = scan((0.5, 0.5))
     assert denoise.filter_edges((image * mask)[None], mask[None], 2.0) is None
+    assert denoise.filter_edges(np.maximum(image * mask, 0.01)[None], mask[None], 2.0) is None
     broken = np.where(image == image.max(), np.nan, image)
     assert denoise.filter_edges(broken[None], mask[None], 2.0) is None
     both = denoise.filter_edges(np.stack([broken, image]), np.stack([mask, mask]), 2.0)

@@ -37,7 +37,8 @@ def filter_edges(images: Batch, masks: Batch, factor: float) -> Float[np.ndarray
     it, less its value 4 to 8 pixels apart.
 
     Args:
-        images: (B, H, W), magnitudes with their air; exact zeros and slices that are not finite do not count.
+        images: (B, H, W), magnitudes with their air; exact zeros do not count, nor do slices that are not finite or
+            whose air is constant.
         masks: (B, H, W), 1 in the heads.
         factor: by which k-space was filled up with zeros, see `rnst_jax.denoise.zero_filling`.
 
@@ -52,7 +53,8 @@ def filter_edges(images: Batch, masks: Batch, factor: float) -> Float[np.ndarray
     near = jax.vmap(lambda mask: ~eroded(1 - mask, _APART))(jnp.asarray(masks, jnp.float32))
     values = np.asarray(images)
     air = ~np.asarray(near) & (values != 0)
-    enough = [a.sum() >= _LEAST_AIR and np.isfinite(x).all() for x, a in zip(values, air, strict=True)]
+    pairs = zip(values, air, strict=True)
+    enough = [a.sum() >= _LEAST_AIR and np.isfinite(x).all() and np.ptp(x[a]) > 0 for x, a in pairs]
     if not any(enough):
         return None
     mean = np.mean([_correlations(x, a) for x, a in zip(values[enough], air[enough], strict=True)], 0)
