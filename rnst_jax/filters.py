@@ -1,4 +1,4 @@
-"""Separable filters with symmetric borders, and the erosion of masks, for all that needs them."""
+"""Separable filters with symmetric borders, and masks made smaller and larger, for all that needs them."""
 
 import jax
 import jax.numpy as jnp
@@ -124,3 +124,17 @@ def eroded(mask: Float[Array, "height width"], pixels: int) -> Bool[Array, "heig
     for window in ((side, 1), (1, side)):
         mask = jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, window, (1, 1), "SAME")
     return mask > 0.5
+
+
+def dilated(mask: Float[Array, "height width"], pixels: int) -> Bool[Array, "height width"]:
+    """A mask and what is up to so many pixels from it, in rows, columns and diagonals.
+
+    Args:
+        mask: 1 inside, 0 outside.
+        pixels: static.
+
+    Examples:
+        >>> dilated(jnp.array([[1.0, 0.0, 0.0, 0.0, 0.0]]), 1).tolist()
+        [[True, True, False, False, False]]
+    """
+    return ~eroded(1 - mask, pixels)

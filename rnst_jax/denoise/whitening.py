@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnst_jax.denoise.noise import estimate_noise
-from rnst_jax.filters import eroded
+from rnst_jax.filters import dilated
 from rnst_jax.types import Batch, Image, Scalar
 
 _APART = 8
@@ -50,7 +50,7 @@ def filter_edges(images: Batch, masks: Batch, factor: float) -> Float[np.ndarray
         >>> filter_edges(noise, jnp.zeros_like(noise), 1.0).round(1).tolist()
         [1.0, 1.0]
     """
-    near = jax.vmap(lambda mask: ~eroded(1 - mask, _APART))(jnp.asarray(masks, jnp.float32))
+    near = jax.vmap(lambda mask: dilated(mask, _APART))(jnp.asarray(masks, jnp.float32))
     values = np.asarray(images)
     air = ~np.asarray(near) & (values != 0)
     pairs = zip(values, air, strict=True)

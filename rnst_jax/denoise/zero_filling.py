@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnst_jax.denoise.noise import is_interpolated
-from rnst_jax.filters import eroded
+from rnst_jax.filters import dilated, eroded
 from rnst_jax.order import quantile
 from rnst_jax.types import Batch, Image
 
@@ -55,8 +55,7 @@ def zero_filling(x: Image, mask: Array) -> Float[Array, ""]:
         >>> float(zero_filling(jnp.hypot(*measured), mask))
         nan
     """
-    near = jax.lax.reduce_window(mask, -jnp.inf, jax.lax.max, 2 * (2 * _APART + 1,), (1, 1), "SAME") > 0.5
-    head, air = eroded(mask, _APART) & (x != 0), ~near & (x != 0)
+    head, air = eroded(mask, _APART) & (x != 0), ~dilated(mask, _APART) & (x != 0)
     found = jnp.full((), jnp.nan)
     for factor in reversed(FACTORS):
         bands = [jnp.abs(_beyond(x, axis, 1 / factor + _MARGIN)) for axis in (0, 1)]
