@@ -43,9 +43,9 @@ def undersample(measured: KSpace, acceleration: float) -> KSpace:
 def reconstruct(measured: KSpaceCase, missing: float) -> np.ndarray:
     """As ``rnst reconstruct`` takes it where k-space is missing such a share, in the units of the zero-filled image."""
     config, _ = kspace.with_data_term(rnst.presets.get("balanced"), missing)
-    field = solving.receive_field(measured.case, config)
-    y, style, options = solving.arguments(measured.case, config, measured, field)
-    return np.asarray(rnst.reconstruct(y, style, preset=config, **options).image)
+    found = solving.findings(measured.case, config, measured)
+    y, style, options = solving.arguments(measured.case, config, measured, found)
+    return np.asarray(rnst.reconstruct(y, style, **options).image)
 
 
 def scores(reference: np.ndarray, images: np.ndarray) -> dict[str, float]:

@@ -39,6 +39,9 @@ LEAST: dict[str, float] = {
 }
 """The smallest value of a number, or of every number in a list."""
 
+MOST: dict[str, float] = {"fine": 1}
+"""The largest value."""
+
 POSITIVE = ("mu", "rim_gain", "brain_darkening", "temperature", "learning_rate")
 """Numbers that must be above 0."""
 
@@ -80,6 +83,8 @@ def check(config: Any) -> None:
                 raise ValueError(f"{name} must be finite, not {number}")
             if name in LEAST and number < LEAST[name]:
                 raise ValueError(f"{name} must be {LEAST[name]} or more, not {number}")
+            if name in MOST and number > MOST[name]:
+                raise ValueError(f"{name} must be {MOST[name]} or less, not {number}")
             if name in NONE_OR and 0 < number < NONE_OR[name]:
                 raise ValueError(f"{name} must be 0, or {NONE_OR[name]} or more, not {number}")
             if name in POSITIVE and number <= 0:

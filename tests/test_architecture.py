@@ -52,21 +52,8 @@ ALLOWED = {
     "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "memory": ("presets",),
-    "api": (
-        "types",
-        "linalg",
-        "mask",
-        "scalp",
-        "bias",
-        "denoise",
-        "features",
-        "style",
-        "physics",
-        "priors",
-        "solvers",
-        "presets",
-        "memory",
-    ),
+    "preparation": ("types", "mask", "scalp", "bias", "denoise", "features", "physics", "presets", "memory"),
+    "api": ("types", "scalp", "style", "solvers", "presets", "preparation"),
     "parallel": ("types", "api"),
 }
 """Which rooms a room may import; whatever is not here (io, report, cli) may import all of these."""

@@ -96,9 +96,9 @@ def test_the_command_line_leaves_a_brain_without_its_head_alone(tmp_path, air):
     slices = [np.exp(SHADINGS["bowl"]) * rician(cut, air * 0.05, seed) for seed in range(2)]
     for path, stack in zip(paths, (slices, [head()[0]] * 2), strict=True):
         nib.save(nib.Nifti1Image(np.stack(stack, -1), np.diag([2.0, 2.0, 6.0, 1.0])), path)
-    field = command.receive_field(prepare(*paths), CONFIG)
+    field = command.findings(prepare(*paths), CONFIG).field
     assert (np.ptp(field) > 0.1) == (air > 0)
-    assert command.receive_field(prepare(*paths), dataclasses.replace(CONFIG, bias_correction=False)) is None
+    assert command.findings(prepare(*paths), dataclasses.replace(CONFIG, bias_correction=False)).field is None
 
 
 def test_a_field_beside_a_forward_model_is_refused():

@@ -18,6 +18,7 @@ from rnst_jax.api import Parts
 from rnst_jax.cli import settings as command
 from rnst_jax.cli.main import main
 from rnst_jax.io.errors import RefusedInput
+from rnst_jax.presets import Config
 from rnst_jax.types import Result, Status
 from tests.scans import ARGV, SIZE, files, make, read_json, refused, save, volume
 
@@ -62,16 +63,29 @@ class FakeSolver:
         return Parts(-(-len(y) // options["chunk"]), run)
 
 
+@dataclasses.dataclass(frozen=True)
+class NamedConfig(Config):
+    """Settings that tell where they are from and do without what takes long."""
+
+    name: str = ""
+    extractor: str = ""
+    style_taps: tuple[str, ...] = ()
+    content_taps: tuple[str, ...] = ()
+    masked: bool = False
+    depths: tuple[int, ...] = (1,)
+    reduce: int = 1
+    native: float = 1.0
+    whitening: float = 0.0
+
+
 @pytest.fixture
 def solver(monkeypatch):
     def install(**options):
         fake = FakeSolver(**options)
-        settings = {"style_taps": (), "content_taps": (), "masked": False}
-        settings |= {"candidates": 1, "depths": (1,), "optimiser": "adam", "reduce": 1}
         presets = types.SimpleNamespace(
-            get=lambda name: types.SimpleNamespace(name=name, crop=name == "fast", **settings),
-            for_extractor=lambda config, name: types.SimpleNamespace(**vars(config), extractor=name),
-            load=lambda path, extractor: types.SimpleNamespace(name=path.read_text(), crop=False, **settings),
+            get=lambda name: NamedConfig(name=name, crop=name == "fast"),
+            for_extractor=lambda config, name: dataclasses.replace(config, extractor=name),
+            load=lambda path, extractor: NamedConfig(name=path.read_text(), crop=False),
             to_dict=vars,
         )
         for name, module in (("api", fake), ("presets", presets)):

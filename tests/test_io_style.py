@@ -261,6 +261,7 @@ def test_sidecar_names_files_without_folders(tmp_path, content):
     )
     record = provenance.sidecar(
         identity,
+        found={"ZeroFilling": 2.0},
         evaluations=7,
         compile_seconds=1.0,
         run_seconds=2.0,
@@ -269,6 +270,7 @@ def test_sidecar_names_files_without_folders(tmp_path, content):
     text = json.dumps(record)
     assert str(tmp_path) not in text
     assert record["SyntheticImage"] is True
+    assert record["Found"]["ZeroFilling"] == 2
     assert record["Sources"] == ["content.nii.gz", "content.nii.gz"]
     assert len(record["Inputs"]["content"]["SHA256"]) == 64
     assert "research use only" in record["Note"].lower()

@@ -9,6 +9,7 @@ import pytest
 
 from rnst_jax import denoise, presets, ranges
 from rnst_jax.presets import Config
+from rnst_jax.presets.solver import DENOISERS
 from rnst_jax.solvers import Rnst
 from rnst_jax.style import Adam, IntensityMap, OptaxLbfgs, Pixels, TorchLbfgs
 
@@ -64,6 +65,7 @@ def test_an_integer_is_a_number(tmp_path):
         ("lam = nan", ValueError, "lam must be finite, not nan"),
         ("alpha = inf", ValueError, "alpha must be finite, not inf"),
         ("steps = 0", ValueError, "steps must be 1 or more, not 0"),
+        ("fine = 1.5", ValueError, "fine must be 1 or less, not 1.5"),
         ("native = -1", ValueError, "native must be 0 or more, not -1"),
         ("native = 0.5", ValueError, "native must be 0, or 1 or more, not 0.5"),
         ("completion = 1", ValueError, "completion must be 0, or 2 or more, not 1"),
@@ -98,7 +100,7 @@ def test_every_number_has_a_range():
 
 
 def test_the_choices_of_denoisers_are_those_that_exist():
-    assert set(typing.get_args(typing.get_type_hints(Config)["denoiser"])) == set(presets._DENOISERS)
+    assert set(typing.get_args(typing.get_type_hints(Config)["denoiser"])) == set(DENOISERS)
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -4,10 +4,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import nibabel as nib
 import numpy as np
 import pytest
 
 from rnst_jax import api, denoise, presets
+from rnst_jax.cli.solving import findings
+from rnst_jax.io.prepare import prepare
 from rnst_jax.types import Status
 
 from .phantoms import head
@@ -73,9 +76,10 @@ def test_dtypes_stay_and_new_numbers_do_not_compile(dtype):
     assert denoise.unfiltered._cache_size() == before + 1
 
 
-def prepared(images, masks, **changes):
+def prepared(images, masks, edges=None, **changes):
     config = dataclasses.replace(CONFIG, **changes)
-    return api.prepare(images, masks[:1], preset=config, mask=masks, style_mask=masks[:1], whole_heads=False)
+    options = {"mask": masks, "style_mask": masks[:1], "whole_heads": False, "edges": edges}
+    return api.prepare(images, masks[:1], preset=config, **options)
 
 
 def test_presets_undo_it_in_place_of_sharpening():
@@ -91,6 +95,26 @@ def test_presets_undo_it_in_place_of_sharpening():
     black = prepared((image * mask)[None], mask[None], whitening=0.5)
     assert isinstance(black.shared[1].denoised.denoiser, denoise.Sharpened)
     assert np.array_equal(black.batch.y[0], image * mask)
+
+
+def test_the_command_line_asks_the_whole_scan_whichever_slices_it_solves(tmp_path):
+    images, masks = map(np.stack, zip(*(scan((0.4, 0.7), seed) for seed in range(3)), strict=True))
+    for name, stack in (("scan", images), ("mask", masks)):
+        nib.save(nib.Nifti1Image(np.moveaxis(stack, 0, -1), np.diag([1.0, 1.0, 6.0, 1.0])), tmp_path / f"{name}.nii")
+    given = (tmp_path / "scan.nii", tmp_path / "scan.nii", tmp_path / "mask.nii")
+    whole, part = (findings(prepare(*given, wanted=wanted), CONFIG) for wanted in ((None, None), (1, 2)))
+    assert part.native == whole.native == 2
+    assert np.array_equal(part.edges, whole.edges)
+    assert not np.array_equal(whole.edges, denoise.filter_edges(images[1:2], masks[1:2], 2.0))
+    assert whole.record() == {"ZeroFilling": 2.0, "FilterEdges": whole.edges.round(4).tolist()}
+    as_told = findings(prepare(*given), dataclasses.replace(CONFIG, native=1.0))
+    assert as_told.record() == {"ZeroFilling": 1.0, "FilterEdges": None}
+
+
+def test_edges_that_are_given_are_taken():
+    image, mask = scan((0.4, 0.4))
+    given = prepared(image[None], mask[None], edges=np.array([0.8, 1.0]), whitening=0.5)
+    assert np.array_equal(given.batch.y[0], denoise.unfiltered(image, jnp.array([0.8, 1.0]), 0.5, 2.0) * mask)
 
 
 def test_a_broken_slice_leaves_the_others_as_they_are():

@@ -140,6 +140,7 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         provenance.sidecar(
             identity,
             uri=args.uri,
+            found=solved.found.record(),
             evaluations=int(solved.result.evaluations.sum()),
             compile_seconds=solved.compile_seconds,
             run_seconds=solved.run_seconds,

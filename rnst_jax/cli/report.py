@@ -106,7 +106,7 @@ def write(
     grid = to_slices(case.content, "axial")
     residual = None
     if measured:
-        shaded = solved.images if solved.field is None else solved.images * solved.field
+        shaded = solved.images if solved.found.field is None else solved.images * solved.found.field
         found, misfit = kspace.residual(measured, shaded)
         residual = around(found * case.scaling.hi), misfit
     pictures = page.Pictures(

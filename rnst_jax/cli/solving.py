@@ -1,6 +1,7 @@
 """The slices of one scan, solved part by part; what is done is kept until all is written."""
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,20 +21,39 @@ LONG = 1000
 on the disk, and it may round otherwise: so the settings alone decide, lest --quiet or a folder change a bit."""
 
 
+class Findings(NamedTuple):
+    """What is told from the whole content scan, so that a slice comes out the same alone and with the others.
+
+    Attributes:
+        native: factor of the zero-filling: that of the settings, or `rnst_jax.denoise.native_factor`.
+        edges: (2,) `rnst_jax.denoise.filter_edges`, along rows and columns; None if it cannot tell, or is not wanted.
+        field: (B, h, w) the receive field, on what is solved; None if the settings want none.
+    """
+
+    native: float
+    edges: np.ndarray | None
+    field: np.ndarray | None
+
+    def record(self) -> dict[str, Any]:
+        """As data, for the sidecar."""
+        edges = None if self.edges is None else [round(float(edge), 4) for edge in self.edges]
+        return {"ZeroFilling": self.native, "FilterEdges": edges}
+
+
 class Solved(NamedTuple):
     """All slices of a case.
 
     Attributes:
         result: a `rnst_jax.types.Result` of NumPy arrays.
         images: (B, H, W) whole slices, in [0, 1].
-        field: what they were divided by, the receive field on what was solved; None if there was nothing to divide by.
+        found: what the whole scan told.
         compile_seconds: of this run.
         run_seconds: of all runs that had a part in it.
     """
 
     result: Any
     images: np.ndarray
-    field: np.ndarray | None
+    found: Findings
     compile_seconds: float
     run_seconds: float
 
@@ -86,7 +106,7 @@ def solve(
     done = {n: part for n in range(count) if (part := kept.load(n)) is not None}
     wanted = [n for n in range(count) if n not in done]
     compile_seconds = 0.0
-    field = receive_field(case, config)
+    found = findings(case, config, measured)
     if done:
         options.say(args, f"{total - _slices(wanted, total, size)} of {total} slices are there already")
     if wanted:
@@ -95,16 +115,16 @@ def solve(
         options.say(args, planned["summary"])
         begun = time.perf_counter()
         within = planned["evaluations"] / total > LONG
-        parts = _compile(args, case, config, extractor, progress if within else None, measured, field, size)
+        parts = _compile(args, case, config, extractor, progress if within else None, measured, found, size)
         compile_seconds = time.perf_counter() - begun
         options.say(args, f"compiled in {compile_seconds:.1f} s")
         told = "ends after this step; once more to end at once"
         with progress, interrupt.deferred(lambda: options.say(args, told)) as came:
             for n in wanted:
                 begun = time.perf_counter()
-                found = jax.block_until_ready(parts.run(n))
+                solved = jax.block_until_ready(parts.run(n))
                 jax.effects_barrier()
-                done[n] = _arrays(found) | {"seconds": np.asarray(time.perf_counter() - begun)}
+                done[n] = _arrays(solved) | {"seconds": np.asarray(time.perf_counter() - begun)}
                 kept.save(n, done[n])
                 if not within:
                     progress(int(done[n]["evaluations"].sum()), float(np.mean(done[n]["score"])))
@@ -117,7 +137,7 @@ def solve(
     result = _result(joined)
     images = np.asarray(result.image, dtype=np.float32)
     seconds = sum(float(part["seconds"]) for part in done.values())
-    return Solved(result, case.uncrop(images) if config.crop else images, field, compile_seconds, seconds)
+    return Solved(result, case.uncrop(images) if config.crop else images, found, compile_seconds, seconds)
 
 
 def _slices(parts: Sequence[int], total: int, size: int) -> int:
@@ -132,7 +152,7 @@ def _compile(
     extractor: Any,
     progress: Progress | None,
     measured: Any,
-    field: np.ndarray | None,
+    found: Findings,
     size: int,
 ) -> Any:
     """The compiled reconstruction of a case."""
@@ -140,33 +160,32 @@ def _compile(
 
     from rnst_jax import api
 
-    y, style, found = arguments(case, config, measured, field)
+    y, style, given = arguments(case, config, measured, found)
     return api.compile_parts(
         y,
         style,
-        preset=config,
         extractor=extractor,
         chunk=size,
         key=jax.random.key(args.seed),
         progress=progress,
-        **found,
+        **given,
     )
 
 
-def arguments(
-    case: Case, config: Any, measured: Any, field: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def arguments(case: Case, config: Any, measured: Any, found: Findings) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """What `rnst_jax.reconstruct` takes of a case: y, style and options; the box of the heads where the config says so.
 
     Args:
         case: what to solve.
         config: the settings.
         measured: the case of k-space, or None.
-        field: of `receive_field`.
+        found: of `findings`.
     """
     crop, crop_style = (case.crop, case.crop_style) if config.crop else (np.asarray, np.asarray)
-    y, model = kspace.data(measured, field) if measured else (crop(case.y), {"field": field})
-    found = {
+    y, model = kspace.data(measured, found.field) if measured else (crop(case.y), {"field": found.field})
+    given = {
+        "preset": dataclasses.replace(config, native=found.native),
+        "edges": found.edges,
         "mask": crop(case.mask),
         "style_mask": crop_style(case.style_mask),
         "whole_heads": case.style_has_scalp,
@@ -174,17 +193,33 @@ def arguments(
         "rim": np.zeros_like(crop(case.mask)) if case.stripped else None,
         "sigma": case.noise / (case.scaling.hi - case.scaling.lo),
     }
-    return y, crop_style(case.style), found | model
+    return y, crop_style(case.style), given | model
 
 
-def receive_field(case: Case, config: Any) -> np.ndarray | None:
-    """The receive field of the whole scan, whichever slices were asked for; None where the config wants none."""
-    if not (config.masked and config.bias_correction):
-        return None
+def findings(case: Case, config: Any, measured: Any = None) -> Findings:
+    """What the whole content scan tells, whichever slices were asked for.
+
+    Args:
+        case: what to solve.
+        config: the settings.
+        measured: the case of k-space, or None.
+    """
+    import jax.numpy as jnp
+
+    from rnst_jax import denoise
+
     crop = case.crop if config.crop else np.asarray
-    # a brain that was cut out of its head has mostly been corrected before
-    wanted = case.style_has_scalp and not case.stripped
-    return crop(case.receive_field if wanted else np.ones_like(case.y))
+    native, edges, field = config.native, None, None
+    if native == 0 or config.whitening:
+        images, masks = (jnp.asarray(crop(each)) for each in case.whole)
+        native = native or denoise.native_factor(images, masks)
+        if native > 1 and config.whitening and not measured:
+            edges = denoise.filter_edges(images, masks, native)
+    if config.masked and config.bias_correction:
+        # a brain that was cut out of its head has mostly been corrected before
+        wanted = case.style_has_scalp and not case.stripped
+        field = crop(case.receive_field if wanted else np.ones_like(case.y))
+    return Findings(native, edges, field)
 
 
 _TRACE = "trace."

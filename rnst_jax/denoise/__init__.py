@@ -14,7 +14,7 @@ from rnst_jax.denoise.sharpened import Sharpened
 from rnst_jax.denoise.tv import TotalVariation
 from rnst_jax.denoise.wavelet import Wavelet
 from rnst_jax.denoise.whitening import filter_edges, unfiltered
-from rnst_jax.denoise.zero_filling import zero_filling
+from rnst_jax.denoise.zero_filling import native_factor, zero_filling
 
 __all__ = [
     "AtNativeResolution",
@@ -35,6 +35,7 @@ __all__ = [
     "estimate_sigma_background",
     "filter_edges",
     "is_interpolated",
+    "native_factor",
     "unfiltered",
     "zero_filling",
 ]

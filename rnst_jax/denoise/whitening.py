@@ -103,25 +103,23 @@ def unfiltered(x: Image, edges: Float[Array, "2"], share: Scalar, factor: float)
     return jnp.maximum(wide, 0).astype(x.dtype)
 
 
-def whitened(images: Batch, masks: Batch, factor: float, share: Scalar) -> tuple[Batch, Float[Array, "batch"]] | None:
+def whitened(
+    images: Batch, masks: Batch, edges: Float[Array, "2"], share: Scalar, factor: float
+) -> tuple[Batch, Float[Array, "batch"]]:
     """A scan with part of its scanner's filter undone, and how many times its noise that has, by `estimate_noise`.
 
     Args:
-        images: (B, H, W), as `filter_edges` takes them.
+        images: (B, H, W), 0 or more.
         masks: (B, H, W), 1 in the heads.
-        factor: of the zero-filling.
+        edges: of `filter_edges`.
         share: as in `unfiltered`.
-
-    Returns:
-        The images and a factor for each; None if `filter_edges` cannot tell.
+        factor: of the zero-filling.
 
     Examples:
-        >>> whitened(jnp.ones((1, 16, 16)), jnp.ones((1, 16, 16)), 2.0, 0.5) is None
-        True
+        >>> images, gain = whitened(jnp.ones((1, 16, 16)), jnp.ones((1, 16, 16)), jnp.array([0.5, 1.0]), 0.5, 2.0)
+        >>> images.shape, gain.tolist()  # no noise
+        ((1, 16, 16), [1.0])
     """
-    edges = filter_edges(images, masks, factor)
-    if edges is None:
-        return None
     found = jax.vmap(lambda x: unfiltered(x, jnp.asarray(edges, x.dtype), share, factor))(images)
     before, after = (jax.vmap(estimate_noise)(each, masks) for each in (images, found))
     return found, jnp.where(before > 0, after / before, 1)

@@ -92,6 +92,12 @@ class Case:
         return jax.vmap(estimate_noise)(jnp.asarray(self.raw), jnp.asarray(self.mask))
 
     @property
+    def whole(self) -> tuple[Float[np.ndarray, "heads h w"], Float[np.ndarray, "heads h w"]]:
+        """All slices of the content scan that show a head, in [0, 1], and their masks."""
+        heads = self.whole_mask.any(axis=(1, 2))
+        return self.scaling.apply(self.slices.stack[heads]), self.whole_mask[heads].astype(np.float32)
+
+    @property
     def receive_field(self) -> Float[np.ndarray, "b h w"]:
         """`rnst_jax.bias.receive_field` of the whole content scan, at the slices of the batch."""
         from rnst_jax.bias import receive_field  # brings JAX, for which a refusal must not wait

@@ -70,6 +70,7 @@ def sidecar(
     identity: Mapping[str, Any],
     *,
     uri: str | None = None,
+    found: Mapping[str, Any],
     evaluations: int,
     compile_seconds: float,
     run_seconds: float,
@@ -81,6 +82,7 @@ def sidecar(
     Args:
         identity: of `identity`.
         uri: the BIDS URI of the content, for a derivative.
+        found: what the content scan itself told, as the settings ask for it.
         evaluations: evaluations of the style loss, over all slices.
         compile_seconds: time to compile.
         run_seconds: time to run.
@@ -97,6 +99,7 @@ def sidecar(
         "Note": _NOTE,
         "Sources": [uri if uri and role == "content" else file["File"] for role, file in identity["Inputs"].items()],
         **identity,
+        "Found": dict(found),
         "Evaluations": evaluations,
         "CompileSeconds": round(compile_seconds, 3),
         "RunSeconds": round(run_seconds, 3),

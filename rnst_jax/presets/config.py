@@ -1,21 +1,10 @@
-"""Presets: named settings as plain data, written to and read from TOML, and built into solvers."""
+"""Settings as plain data, and the named ones."""
 
 import dataclasses
-import pathlib
-import tomllib
-from collections.abc import Callable
 from typing import Any, Literal
 
-import tomli_w
-
-from rnst_jax import denoise, ranges
-from rnst_jax.features import Extractor
-from rnst_jax.priors import Denoised, Style
-from rnst_jax.solvers.rnst import Rnst
 from rnst_jax.style.defaults import defaults
-from rnst_jax.style.losses import VGG_CONTENT_TAPS, VGG_STYLE_TAPS, StyleLoss
-from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
-from rnst_jax.style.parametrise import IntensityMap, Pixels
+from rnst_jax.style.losses import VGG_CONTENT_TAPS, VGG_STYLE_TAPS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,21 +170,6 @@ _PRESETS = {
     "upstream": dataclasses.replace(_PUBLISHED, denoise="first", in_place=True, channels=3, rescale=True),
 }
 
-_SOLVER = ("mu", "alpha", "beta", "lam", "caution", "depths", "candidates", "refine", "keeps_best", "content_from")
-_SOLVER += ("denoise", "completion", "in_place", "channels", "rescale")
-"""Settings of the solver; `rnst_jax.api` adds ``endpoints`` and ``strictness`` where the style has no scalp."""
-
-_DENOISERS: dict[str, Callable[[], Any]] = {
-    "nlm": denoise.NonLocalMeans,
-    "tv": denoise.TotalVariation,
-    "wavelet": denoise.Wavelet,
-    "gaussian": denoise.Gaussian,
-    "identity": denoise.Identity,
-    "dncnn": denoise.dncnn,
-    "bm3d": denoise.Bm3d,
-    "bm3d-package": denoise.bm3d_package,
-}
-
 
 def names() -> tuple[str, ...]:
     """The presets' names: ``fast`` and ``balanced`` are for use, ``paper`` and ``upstream`` for parity.
@@ -223,11 +197,6 @@ def to_dict(config: Config) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}
 
 
-def to_toml(config: Config) -> str:
-    """The settings as TOML, readable by `load`."""
-    return tomli_w.dumps(to_dict(config))
-
-
 def for_extractor(config: Config, name: str) -> Config:
     """The config with the taps, smoothing and style weight that suit an extractor, see `rnst_jax.style.defaults`.
 
@@ -250,71 +219,3 @@ def for_extractor(config: Config, name: str) -> Config:
         softmax=found.softmax,
         style_weight=config.style_weight * found.style_factor,
     )
-
-
-def load(path: str | pathlib.Path, extractor: str = "vgg16") -> Config:
-    """Read settings from TOML.
-
-    Settings that the file leaves out are those of its ``preset``, or of balanced, adapted by `for_extractor`.
-
-    Raises:
-        ValueError: not TOML, a value of the wrong type or range, or no such extractor.
-        KeyError: an unknown setting.
-    """
-    with open(path, "rb") as stream:
-        values = tomllib.load(stream)
-    base = for_extractor(get(values.pop("preset", "balanced")), extractor)
-    if unknown := sorted(set(values) - {field.name for field in dataclasses.fields(Config)}):
-        raise KeyError(f"unknown setting {', '.join(unknown)}")
-    for name, value in values.items():
-        default = getattr(base, name)
-        if isinstance(default, tuple) and isinstance(value, list):
-            values[name] = tuple(value)
-        elif isinstance(default, float) and type(value) is int:
-            values[name] = float(value)
-        elif type(value) is not type(default):
-            raise ValueError(f"{name} must be {type(default).__name__}, not {value!r}")
-    config = dataclasses.replace(base, **values)
-    ranges.check(config)
-    return config
-
-
-def build(config: Config, extractor: Extractor, report: Callable[[int, float], None] | None = None) -> Rnst:
-    """The solver that a config describes.
-
-    Raises:
-        ValueError: a name that is not among a setting's choices, or a tap that the extractor lacks.
-        ImportError: the denoiser needs a package that is not installed.
-    """
-    extractor.check((*config.style_taps, *config.content_taps))
-    if config.denoiser not in _DENOISERS:
-        raise ValueError(f"no denoiser '{config.denoiser}'; there are: {', '.join(_DENOISERS)}")
-    families = {"pixels": Pixels(), "map": IntensityMap(config.stiffness, config.knots)}
-    if config.parametrisation not in families:
-        raise ValueError(f"parametrisation must be 'pixels' or 'map', not '{config.parametrisation}'")
-    loss = StyleLoss(**{field.name: getattr(config, field.name) for field in dataclasses.fields(StyleLoss)})
-    if config.reduce > 1 and config.parametrisation == "pixels":
-        raise ValueError("reduce works with the intensity map only: free pixels need the full image")
-    denoiser = _DENOISERS[config.denoiser]()
-    if config.native > 1:
-        mean = denoise.Average((denoiser, denoise.NonLocalMeans()), (1 - config.fine, config.fine), (1.0, 0.6))
-        width = config.apodisation * (config.native - 1)
-        denoiser = denoise.AtNativeResolution(mean, config.native, width, config.beyond)
-    if config.sharpening > 0:
-        denoiser = denoise.Sharpened(denoiser, config.sharpening, config.caution)
-    engine = {"optimiser": _optimiser(config), "reduce": config.reduce, "report": report}
-    return Rnst(
-        style=Style(extractor, loss, families[config.parametrisation], **engine),
-        denoised=Denoised(denoiser, config.sigma_factor),
-        **{name: getattr(config, name) for name in _SOLVER},
-    )
-
-
-def _optimiser(config: Config) -> Optimiser:
-    if config.optimiser == "adam":
-        return Adam(config.learning_rate, factors=config.factors)
-    if config.optimiser == "torch-lbfgs":
-        return TorchLbfgs(config.learning_rate, config.history)
-    if config.optimiser == "optax-lbfgs":
-        return OptaxLbfgs(config.learning_rate, config.history)
-    raise ValueError(f"no optimiser '{config.optimiser}'; there are: adam, torch-lbfgs, optax-lbfgs")

@@ -1,0 +1,154 @@
+"""What `rnst_jax.reconstruct` is given, checked and stacked, with what was not given found in the images."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from rnst_jax import features, memory, presets, scalp
+from rnst_jax.bias import receive_field
+from rnst_jax.denoise.noise import estimate_noise
+from rnst_jax.denoise.whitening import filter_edges, whitened
+from rnst_jax.denoise.zero_filling import native_factor
+from rnst_jax.features import Extractor
+from rnst_jax.mask import head_mask
+from rnst_jax.physics import Identity
+from rnst_jax.presets import Config
+from rnst_jax.types import Batch, Physics, PRNGKey, Scalar, pytree
+
+
+@pytree
+class Cases:
+    """Images with all that belongs to each, every leaf with a leading batch axis."""
+
+    y: Array
+    style: Array
+    mask: Array | None
+    style_mask: Array | None
+    sigma: Array
+    region: Array | None
+    rim: Array
+    x0: Array | None
+    key: Array
+    physics: Any = None
+
+
+class Prepared(NamedTuple):
+    """What `rnst_jax.api.solve_batch` takes: the batch, what it shares, and sizes."""
+
+    batch: Cases
+    shared: tuple[Any, ...]
+    sizes: dict[str, int]
+
+
+def prepare(
+    y: Array | np.ndarray,
+    style: Batch | np.ndarray,
+    *,
+    physics: Physics | None = None,
+    physics_axis: Literal[0] | None = None,
+    preset: str | Config = "balanced",
+    extractor: Extractor | None = None,
+    mask: Batch | np.ndarray | None = None,
+    style_mask: Batch | np.ndarray | None = None,
+    whole_heads: bool | None = None,
+    rim: Batch | np.ndarray | None = None,
+    field: Batch | np.ndarray | None = None,
+    edges: Array | np.ndarray | None = None,
+    sigma: Array | np.ndarray | float | None = None,
+    x0: Batch | np.ndarray | None = None,
+    tol: Scalar | None = None,
+    chunk: int | None = None,
+    key: PRNGKey | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Prepared:
+    """Find what was not given, and check and stack the rest: the arguments of `rnst_jax.api.solve_batch`.
+
+    Takes the arguments of `reconstruct`.
+    """
+    extractor = features.load("vgg16") if extractor is None else extractor
+    config = presets.for_extractor(presets.get(preset), extractor.name) if isinstance(preset, str) else preset
+    y = jnp.asarray(y)
+    if physics is None:
+        physics, y = Identity(), _images("y", y)
+    elif mask is None:
+        raise ValueError("give the head mask: with a forward model it cannot be found from y")
+    masks = _masks("mask", y, mask)
+    masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
+    style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
+    style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
+    if sigma is None or config.native == 0:
+        images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
+    if sigma is None:
+        sigma = jax.vmap(estimate_noise)(images, masks)
+    if config.native == 0:
+        config = dataclasses.replace(config, native=native_factor(images, masks))
+    filtered = config.native > 1 and config.whitening and isinstance(physics, Identity)
+    if filtered and edges is None:
+        edges = filter_edges(y, masks, config.native)
+    if filtered and edges is not None:
+        y, gain = whitened(y, masks, jnp.asarray(edges), config.whitening, config.native)
+        sigma, config = jnp.asarray(sigma) * gain, dataclasses.replace(config, sharpening=0.0)
+    if whole_heads is None or not config.masked:
+        whole_heads = config.masked and scalp.whole_heads(np.asarray(style), np.asarray(style_masks))
+    if field is None and config.bias_correction and whole_heads and isinstance(physics, Identity):
+        alone = zip(np.asarray(y)[:, None], np.asarray(masks)[:, None] > 0, strict=True)
+        field = np.concatenate([receive_field(image, mask) for image, mask in alone])
+    if field is not None:
+        if not isinstance(physics, Identity):
+            raise ValueError("a field is divided out of images only; make it part of the forward model instead")
+        y = jnp.clip(y / _images("field", field), 0, 1)
+    solver = presets.build(config, extractor, progress)
+    if config.masked and not whole_heads:
+        # in a whole head fat and air decide what is brightest and darkest, which are not to be compared
+        solver = dataclasses.replace(solver, endpoints=config.endpoints, strictness=config.strictness)
+    margin = config.margin if whole_heads else 0.0
+    region = jnp.asarray([scalp.grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
+    batch = Cases(
+        y=y * region if config.masked and isinstance(physics, Identity) else y,
+        style=style * style_masks if config.masked else style,
+        mask=masks if config.masked else None,
+        style_mask=style_masks if config.masked else None,
+        sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
+        region=region if config.masked else None,
+        rim=_rim(config, region, whole_heads, rim),
+        x0=None if x0 is None else _images("x0", x0),
+        key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
+        physics=None if physics_axis is None else physics,
+    )
+    change = (config.rim_gain, config.brain_darkening, config.highlights if whole_heads else None)
+    chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
+    shared = (physics if physics_axis is None else None, solver, tol, change)
+    return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
+
+
+def _images(name: str, images: Any) -> Array:
+    images = jnp.asarray(images, jnp.float32)
+    if images.ndim != 3:
+        raise ValueError(f"{name} must be (batch, height, width), not {images.shape}")
+    return images
+
+
+def _masks(name: str, images: Array, masks: Any) -> Array:
+    if masks is not None:
+        masks = _images(name, masks)
+        if len(masks) not in (1, len(images)):
+            raise ValueError(f"{name} has {len(masks)} images for a batch of {len(images)}")
+        return masks
+    found = np.stack([head_mask(np.asarray(image)) for image in images])
+    if not found.any(axis=(1, 2)).all():
+        raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
+    return jnp.asarray(found, jnp.float32)
+
+
+def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:
+    """Weights of the rim, 0 where nothing is to change there."""
+    if rim is not None:
+        return _images("rim", rim)
+    if whole_heads and (config.rim_gain != 1 or config.brain_darkening != 1):
+        return jnp.stack([scalp.rim_weight(mask) for mask in np.asarray(region)])
+    return jnp.zeros_like(region)
