@@ -61,6 +61,19 @@ def test_loss_and_gradient(extractor, channels):
     assert relative(gradient, FILE["gradient"]) < 1e-4
 
 
+def test_the_hessian_times_a_vector_by_two_gradients():
+    """The gradients that are written out have gradients themselves; docs/extractors.md promises it."""
+    with jax.enable_x64(True):
+        extractor = features.load("vgg16", taps=("conv2_1",), dtype=jnp.float64)
+        loss = StyleLoss(style_taps=("conv1_1", "conv2_1"), content_taps=(), distance="l2")
+        x, style, v = jax.random.uniform(jax.random.key(0), (3, 12, 12), jnp.float64)
+        targets = loss.targets(extractor, x, style)
+        gradient = jax.jit(jax.grad(lambda x: loss(extractor, x, targets)))
+        found = jax.grad(lambda x: jnp.vdot(gradient(x), v))(x)
+        # a step that is too short to reach a kink of ReLU or maximum
+        np.testing.assert_allclose(found, (gradient(x + 1e-7 * v) - gradient(x - 1e-7 * v)) / 2e-7, rtol=1e-4)
+
+
 @pytest.mark.parametrize("weight", ["style", "content"])
 def test_each_part_of_the_loss(extractor, weight):
     loss = StyleLoss(style_weight=float(weight == "style"), content_weight=float(weight == "content"))
