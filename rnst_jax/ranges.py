@@ -89,3 +89,14 @@ def check(config: Any) -> None:
                 raise ValueError(f"{name} must be 0, or {NONE_OR[name]} or more, not {number}")
             if name in POSITIVE and number <= 0:
                 raise ValueError(f"{name} must be above 0, not {number}")
+    agree(config)
+
+
+def agree(config: Any) -> None:
+    """Check the settings that limit each other.
+
+    Raises:
+        ValueError: says which do not go together.
+    """
+    if config.reduce > 1 and config.parametrisation == "pixels":
+        raise ValueError("reduce works with the intensity map only: free pixels need the full image")

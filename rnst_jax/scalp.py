@@ -122,7 +122,7 @@ def shows_scalp(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h
 
 
 def whole_heads(images: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> bool:
-    """Whether a scan shows whole heads: it `shows_scalp`, or the air around the heads holds noise.
+    """Whether a scan shows whole heads: it `shows_scalp`, or the air around the heads holds noise, or there is none.
 
     Tools that cut the brain out of the head leave one value around it, and so do some scanners around whole heads.
     The skull alone would not do as a sign: high in the head it is cut obliquely, and its marrow is as bright as fat.
@@ -149,7 +149,9 @@ def _noisy_air(images: np.ndarray, masks: np.ndarray) -> bool:
     """Whether the air near the heads holds more than one value; further away there may be no data."""
     near, far = _AIR
     air = images[np.stack([grow(mask, far) & ~grow(mask, near) for mask in masks])]
-    return bool(air.size and np.mean(np.abs(air - np.median(air)) > _SAME * np.ptp(images)) > _NOISY)
+    if not air.size:  # a mask that covers the image says nothing
+        return True
+    return bool(np.mean(np.abs(air - np.median(air)) > _SAME * np.ptp(images)) > _NOISY)
 
 
 def _profile(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

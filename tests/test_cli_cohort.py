@@ -10,7 +10,7 @@ import pytest
 
 from rnst_jax.cli.main import main
 from rnst_jax.io import bids
-from tests.scans import QUICK, make, read_json, save, volume
+from tests.scans import QUICK, make, read_json, save, volume, write_constant
 
 FAST = ["--config", "short.toml", "-q"]
 
@@ -74,6 +74,8 @@ def test_json_and_dry_run(scans, capsys):
         (["in", "out", "--style", "none.nii.gz"], 3, "none.nii.gz"),
         (["nothing", "out"], 3, "no .nii or .nii.gz and no DICOM file in this folder"),
         (["twice", "out"], 2, "two scans would have this output"),
+        (["pages", "out", "--report", "html"], 2, "the scan 'index' would have it too"),
+        (["in", "out", "--style", "flat.nii.gz"], 3, "flat.nii.gz: all voxels are 3"),
         (["content.nii.gz", "out.nii.gz", "--suffix", "T1w"], 2, "--suffix chooses in a BIDS dataset"),
     ],
 )
@@ -82,6 +84,9 @@ def test_what_is_refused(scans, capsys, argv, code, words):
     pathlib.Path("twice").mkdir()
     for name in ("a.nii", "a.nii.gz"):
         shutil.copy("in/0.nii.gz", f"twice/{name}")
+    pathlib.Path("pages").mkdir()
+    shutil.copy("in/0.nii.gz", "pages/index.nii.gz")
+    write_constant("flat.nii.gz")
     style = [] if "--style" in argv else ["--style", "style.nii.gz"]
     assert main(["reconstruct", *argv, *style, *FAST]) == code
     out, err = capsys.readouterr()

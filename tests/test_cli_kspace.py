@@ -140,6 +140,22 @@ def test_what_was_not_measured_is_filled_in(scan, capsys):
     assert command.with_data_term(own, missing=0.5)[0].completion == 7
 
 
+def test_a_slice_is_taken_the_same_alone_and_with_the_others(scan):
+    stored = np.load("scan.npz")["kspace"]
+    stored[..., 1] = stored[..., 1] * np.isin(np.arange(SIZE), np.r_[0:SIZE:3, 18:30])[:, None]
+    np.savez("half.npz", kspace=stored)
+    kspace = read(pathlib.Path("half.npz"), axes=("j-", "i-", "k"), forward=True)
+    options = {"geometry_path": pathlib.Path("like.nii.gz")}
+    whole, full = (
+        prepare_kspace(kspace, pathlib.Path("style.nii.gz"), wanted=wanted, **options)
+        for wanted in ((None, None), (0, 1))
+    )
+    assert full.sampled.all()
+    assert not whole.sampled.all()
+    assert (full.missing, full.window) == (whole.missing, whole.window)
+    assert full.missing > 0.1
+
+
 def test_refusals(scan, capsys):
     scans.make()
     image = ["reconstruct", "content.nii.gz", "out.nii.gz", "--style", "style.nii.gz"]

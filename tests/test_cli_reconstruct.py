@@ -183,6 +183,28 @@ def test_dry_run_writes_nothing(scans, capsys, solver):
     assert files() == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('style_taps = ["conv9_9"]', "vgg16 has no tap 'conv9_9'; it has conv1_1, relu1_1"),
+        ('parametrisation = "pixels"', "reduce works with the intensity map only"),
+    ],
+)
+def test_a_dry_run_checks_the_settings(scans, capsys, settings, words):
+    pathlib.Path("c.toml").write_text(settings)
+    refused(capsys, [*ARGV, "--config", "c.toml", "--dry-run"], 3, "c.toml", words)
+
+
+def test_a_dry_run_checks_the_weights(scans, capsys):
+    refused(capsys, [*ARGV, "--weights", "content.nii.gz", "--dry-run"], 3, "content.nii.gz")
+
+
+def test_a_seed_that_no_generator_takes(scans, capsys):
+    for seed in ("-1", str(2**63)):
+        assert main([*ARGV, "--seed", seed]) == 2
+        assert f"'{seed}' is no number from 0 to 2^63 - 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("anatomy", ["head", "brain"])
 def test_what_both_scans_show_can_be_told(scans, capsys, solver, anatomy):
     solver()

@@ -53,6 +53,16 @@ def stopped(monkeypatch):
     return run
 
 
+def test_a_dry_run_tells_of_slices_in_the_way(scans, capsys, stopped):
+    assert stopped() == 130
+    before = plain_files(), sorted(pathlib.Path(".out.nii.gz.parts").iterdir())
+    capsys.readouterr()
+    assert main([*ARGV, "--dry-run"]) == 2
+    assert "slices of an interrupted run" in capsys.readouterr().err
+    assert main([*ARGV, "--dry-run", "--force"]) == 0
+    assert (plain_files(), sorted(pathlib.Path(".out.nii.gz.parts").iterdir())) == before
+
+
 def plain_files():
     return {path.name for path in pathlib.Path().iterdir() if path.is_file()}
 

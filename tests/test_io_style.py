@@ -181,6 +181,39 @@ def test_air_slices_are_copied(tmp_path):
     np.testing.assert_array_equal(case.volume(np.zeros_like(case.y))[..., 3], case.content.data[..., 3])
 
 
+def test_a_mask_of_a_few_pixels_is_no_head(tmp_path, content):
+    given = nifti.read(content)
+    mask = np.zeros(given.data.shape, np.float32)
+    mask[20:40, 25:50, :3] = 1
+    mask[20:25, 25:30, 3] = 1
+    nifti.write(tmp_path / "mask.nii.gz", mask, given)
+    case = prepare(content, content, tmp_path / "mask.nii.gz")
+    assert case.heads.tolist() == [True, True, True, False]
+    (told,) = (warning for warning in case.warnings if "slice 3" in warning)
+    assert told.endswith("the mask has fewer than 64 pixels in slice 3; copied as it is")
+
+
+@pytest.mark.parametrize(("added", "words"), [(-300.0, "voxels are below 0"), (300.0, "its air is bright"), (0.0, "")])
+def test_what_is_no_magnitude_image_is_told(tmp_path, added, words):
+    spacing = (1.5, 1.5, 8.0)
+    path = save(tmp_path / "c.nii.gz", phantom((64, 72, 3), spacing, noise=0.05) + added, spacing)
+    told = [warning for warning in prepare(path, path).warnings if "noise is overestimated" in warning]
+    assert len(told) == bool(words)
+    assert all(words in warning for warning in told)
+
+
+def test_sizes_are_in_millimetres_whatever_the_unit(tmp_path, content):
+    given = nib.load(content)
+    given.header.set_xyzt_units("meter")
+    for form in (given.get_sform, given.get_qform):
+        affine = form()
+        affine[:3] /= 1000
+        (given.set_sform if form == given.get_sform else given.set_qform)(affine, 1)
+    nib.save(given, tmp_path / "m.nii.gz")
+    found, expected = (to_slices(nifti.read(path)) for path in (tmp_path / "m.nii.gz", content))
+    np.testing.assert_allclose((*found.zooms, found.slice_mm), (*expected.zooms, expected.slice_mm), rtol=1e-5)
+
+
 def test_mask_of_the_user(tmp_path, content):
     given = nifti.read(content)
     mask = np.zeros(given.data.shape, np.float32)

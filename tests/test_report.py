@@ -97,6 +97,8 @@ def test_what_is_refused(scans, capsys):
     refused(capsys, [*ARGS[:report], "--reference", "reference.nii.gz"], 2, "--reference is for the report")
     refused(capsys, [*ARGS[: report + 1], "page.pdf"], 2, "ends in .html")
     refused(capsys, [*ARGS, "--reference", "none.nii.gz"], 3, "none.nii.gz")
+    over = [ARGV[0], ARGV[1], "reference.nii.gz", *ARGS[3:], "--reference", "reference.nii.gz"]
+    refused(capsys, [*over, "--force"], 2, "reference.nii.gz: is an input")
     refused(capsys, [*ARGS, "--reference", "small.nii.gz"], 3, "small.nii.gz", "resample it to the content")
     pathlib.Path("page.html").write_text("mine")
     refused(capsys, ARGS, 2, "page.html: exists")

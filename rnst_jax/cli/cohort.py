@@ -51,11 +51,14 @@ def run(args: argparse.Namespace, one: Callable[[argparse.Namespace], tuple[int,
             raise UsageError(f"{args.content}: --{name.replace('_', '-')} is for one scan; leave it out for a folder")
     is_bids = bids.is_dataset(args.content)
     jobs = list(_dataset(args) if is_bids else _folder(args))
-    if clash := _twice([stem(job.out) for job in jobs]):
+    names = [stem(job.out) for job in jobs]
+    if clash := _twice(names):
         raise UsageError(f"{clash}: two scans would have this output; rename one")
-    volumes.check(args.style)
+    volumes.read(args.style)  # a style that cannot be used fails all of them
     _check_reports(args, is_bids)
     index = args.report / "index.html" if args.report else None
+    if index and "index" in names:
+        raise UsageError(f"{index}: is the page of all scans, and the scan 'index' would have it too; rename the scan")
     places = [job.out for job in jobs] + ([index] if index else [])
     for path in places:
         if os.path.lexists(path) and not options.may_replace(args):

@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("folder", metavar="OUT_DIR", nargs="?", type=pathlib.Path, default="demo_out", help="default: %(default)s")
     add("--preset", choices=PRESETS, default="balanced", help="settings (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the scanner's noise and the solver (default: %(default)s)")
+    add("--seed", type=options.seed, default=0, help="of the scanner's noise and the solver (default: %(default)s)")
     add("--force", action="store_true", help="replace existing outputs")
     options.add_common(parser, as_json=False)
     parser.set_defaults(run=run)

@@ -11,7 +11,7 @@ def add_common(parser: argparse.ArgumentParser, as_json: bool = True) -> None:
     """Add -v, -q and --json."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("-v", "--verbose", action="store_true", help="say more; full traceback on failure")
-    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but the result and errors")
     if as_json:
         parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
 
@@ -59,6 +59,18 @@ def slice_range(text: str) -> tuple[int | None, int | None]:
     if not colon or not all(part == "" or part.isdecimal() for part in (start, stop)):
         raise argparse.ArgumentTypeError(f"'{text}' is not A:B, two slice numbers from 0")
     return int(start) if start else None, int(stop) if stop else None
+
+
+def seed(text: str) -> int:
+    """A seed of random numbers, from 0 to 2^63 - 1.
+
+    Examples:
+        >>> seed("7")
+        7
+    """
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to 2^63 - 1")
+    return int(text)
 
 
 def chunk(text: str) -> int | None:

@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
         help="slices A to B-1 of the file, from 0",
     )
     add("--chunk", type=options.chunk, default=None, metavar="N|auto", help="slices at a time (default: auto)")
-    add("--seed", type=int, default=0, help="of the random numbers (default: %(default)s)")
+    add("--seed", type=options.seed, default=0, help="of the random numbers (default: %(default)s)")
     add("--device", choices=settings.DEVICES, help="default: what JAX prefers")
     add("--force", action="store_true", help="replace existing outputs, and drop the slices of an interrupted run")
     add("--resume", action="store_true", help="go on with the slices that an interrupted run has kept beside OUT")
@@ -105,12 +105,10 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     config, numbers = settings.config(args)
     if measured:
         config, numbers = kspace.with_data_term(config, measured.missing)
+    extractor = settings.extractor(args, config)
     size = solving.chunk(args, case, config, device)
     with jax.default_device(device):
         planned = plan.made(args, case, config, size, settings.describe(device))
-    if args.dry_run:
-        return 0, plan.report(args, planned)
-
     identity = provenance.identity(
         inputs=_inputs(args),
         weights=settings.weights(args),
@@ -120,12 +118,14 @@ def one(args: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         seed=args.seed,
     )
     kept = Checkpoint(args.out, identity)
+    if args.dry_run:
+        kept.check(args.resume, args.force)
+        return 0, plan.report(args, planned)
     if args.resume and (found := resume.finished(args, sidecar, identity, kept)):
         options.say(args, f"{args.out}: is there already, made from the same")
         _, scores = report.scores(case, nifti.read(args.out).data, truth)
         return resume.code(found), _told(args, sidecar, found, scores)
     kept.begin(args.resume, args.force)
-    extractor = settings.extractor(args, config)
     with jax.default_device(device):
         solved = solving.solve(args, case, config, extractor, measured, kept, planned)
 
@@ -182,7 +182,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, pathlib.Path]:
 
 def check(args: argparse.Namespace) -> pathlib.Path:
     """Refuse what can be refused without loading anything; returns the sidecar's path."""
-    inputs = (*_inputs(args).values(), *(path for path in (args.config, args.weights) if path))
+    inputs = (*_inputs(args).values(), *(path for path in (args.config, args.weights, args.reference) if path))
     resume.check(args)
     kspace.check(args)
     for role, path in _inputs(args).items():

@@ -48,7 +48,7 @@ def check(args: argparse.Namespace, inputs: tuple[pathlib.Path, ...]) -> None:
         raise UsageError(f"{args.report}: a report needs matplotlib; pip install 'rnst-jax[report]'")
     if args.reference:
         volumes.check(args.reference)
-    check_output(args.report, (*inputs, *([args.reference] if args.reference else [])), options.may_replace(args))
+    check_output(args.report, inputs, options.may_replace(args))
 
 
 def reference(args: argparse.Namespace, case: Case) -> nifti.Volume | None:

@@ -28,6 +28,7 @@ def config(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         RefusedInput: the file of settings cannot be used.
     """
     from rnst_jax import presets
+    from rnst_jax.features import MODELS
 
     if not args.config:
         found = presets.for_extractor(presets.get(args.preset), args.extractor)
@@ -36,6 +37,9 @@ def config(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
             found = presets.load(args.config, args.extractor)
         except (ValueError, TypeError, KeyError) as error:  # a TOML syntax error is a ValueError
             raise RefusedInput(f"{args.config}: {error}; compare it with a preset written by rnst") from error
+        known = MODELS[args.extractor].taps
+        if wrong := [tap for tap in (*found.style_taps, *found.content_taps) if tap not in known]:
+            raise RefusedInput(f"{args.config}: {args.extractor} has no tap '{wrong[0]}'; it has {', '.join(known)}")
     return found, presets.to_dict(found)
 
 

@@ -69,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
             help=f"volume fraction of {tissue}, 0 to 1, on IN's grid{rest}",
         )
     add("--plane", choices=("auto", *PLANES), default="auto", help="default: across the thickest voxel axis")
-    add("--seed", type=int, default=0, help="of noise and interference (default: %(default)s)")
+    add("--seed", type=options.seed, default=0, help="of noise and interference (default: %(default)s)")
     add("--force", action="store_true", help="replace existing outputs")
     options.add_common(parser)
     parser.set_defaults(run=run)

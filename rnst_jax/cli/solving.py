@@ -26,18 +26,20 @@ class Findings(NamedTuple):
 
     Attributes:
         native: factor of the zero-filling: that of the settings, or `rnst_jax.denoise.native_factor`.
+        told: whether the scan told it, and not the settings.
         edges: (2,) `rnst_jax.denoise.filter_edges`, along rows and columns; None if it cannot tell, or is not wanted.
         field: (B, h, w) the receive field, on what is solved; None if the settings want none.
     """
 
     native: float
+    told: bool
     edges: np.ndarray | None
     field: np.ndarray | None
 
     def record(self) -> dict[str, Any]:
         """As data, for the sidecar."""
         edges = None if self.edges is None else [round(float(edge), 4) for edge in self.edges]
-        return {"ZeroFilling": self.native, "FilterEdges": edges}
+        return {"ZeroFilling": self.native if self.told else None, "FilterEdges": edges}
 
 
 class Solved(NamedTuple):
@@ -219,7 +221,7 @@ def findings(case: Case, config: Any, measured: Any = None) -> Findings:
         # a brain that was cut out of its head has mostly been corrected before
         wanted = case.style_has_scalp and not case.stripped
         field = crop(case.receive_field if wanted else np.ones_like(case.y))
-    return Findings(native, edges, field)
+    return Findings(native, config.native == 0, edges, field)
 
 
 _TRACE = "trace."

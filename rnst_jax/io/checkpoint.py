@@ -38,7 +38,16 @@ class Checkpoint:
         self._identity = json.loads(json.dumps(identity))
 
     def begin(self, resume: bool, force: bool) -> None:
-        """Decide about the parts that an earlier run has left.
+        """Check the parts that an earlier run has left, and drop them if they are not to be gone on with.
+
+        Takes and raises what `check` does.
+        """
+        self.check(resume, force)
+        if not resume and self.folder.exists():
+            self.remove()
+
+    def check(self, resume: bool, force: bool) -> None:
+        """Whether a run may begin where an earlier one has left parts.
 
         Args:
             resume: go on with them.
@@ -57,7 +66,6 @@ class Checkpoint:
                 raise UsageError(
                     f"{self.folder}: slices of an interrupted run; give --resume to go on, or --force to start anew"
                 )
-            self.remove()
         elif changed := self._changed():
             raise RefusedInput(
                 f"{self.folder}: slices made with other {', '.join(changed)}; give --force to start anew"

@@ -20,6 +20,7 @@ __all__ = [
     "SUFFIXES",
     "Volume",
     "check_output_volume",
+    "millimetres",
     "read",
     "same_grid",
     "stem",
@@ -72,6 +73,18 @@ def read(path: pathlib.Path, constant: bool = False) -> Volume:
     if not (constant and np.isfinite(data).all()):
         guard.check_values(path, data)
     return Volume(data, np.asarray(image.affine, dtype=np.float64), image.header, path)
+
+
+def millimetres(header: Any) -> float:
+    """The length of the header's unit of space; that of an unknown one is taken to be a millimetre.
+
+    Examples:
+        >>> header = nib.Nifti1Header()
+        >>> header.set_xyzt_units("meter")
+        >>> millimetres(header)
+        1000.0
+    """
+    return {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
 
 
 def stem(path: pathlib.Path) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from nibabel.affines import obliquity, voxel_sizes
 
-from rnst_jax.io.nifti import Volume
+from rnst_jax.io.nifti import Volume, millimetres
 
 # Scanner axes 0, 1, 2 are R, A, S. Per plane: the axis across the slices, the one up along the rows, and the one to
 # the right along the columns.
@@ -91,7 +91,7 @@ def to_slices(volume: Volume, plane: str = "auto") -> Slices:
     # Rows are counted downwards, so the upward axis is the one to turn round when it is not yet.
     flips = (bool(sign[across] < 0), bool(sign[up] > 0), bool(sign[right] < 0))
     stack = np.ascontiguousarray(_flip(volume.data.transpose(across, up, right), flips))
-    sizes = voxel_sizes(volume.affine)
+    sizes = voxel_sizes(volume.affine) * millimetres(volume.header)
     return Slices(
         stack=stack,
         zooms=(float(sizes[up]), float(sizes[right])),

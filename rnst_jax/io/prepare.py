@@ -22,6 +22,12 @@ _SMALLEST_SIDE = 16
 _CONTRASTS = re.compile(r"(T1w|T2w|FLAIR|PDw|T2starw|T1map|T2map|SWI)", re.IGNORECASE)
 _TINY = 0.02
 """Share of a slice below which a mask is hardly a head."""
+_FEWEST = 64
+"""Pixels of a mask below which a slice is copied: those of one patch of a denoiser."""
+_NEGATIVE = 0.001
+"""Share of voxels below 0 from which a scan is no magnitude image."""
+_BRIGHT_AIR = 5.0
+"""Median over scatter of the air from which a constant was added to a scan; it is 1.9 in noise."""
 _OBLIQUE = 15.0
 """Degrees between the voxel axes and the scanner's from which the user is told."""
 
@@ -165,6 +171,8 @@ def prepare(
     start, stop = _range(content_path, wanted, len(slices.stack))
 
     masks = _masks(slices) if mask_path is None else _read_mask(mask_path, content, slices.plane)
+    few = (masks.sum(axis=(1, 2)) < _FEWEST) & masks.any(axis=(1, 2))
+    masks[few] = False
     style_masks = _masks(style)
     if not style_masks.any():
         raise RefusedInput(f"{style_path}: no head found in any {style.plane} slice; give another style scan")
@@ -197,7 +205,8 @@ def prepare(
         style_has_scalp=scalp[1],
         stripped=not scalp[0],
         scaling=scaling,
-        warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions])
+        warnings=_warnings(content_path, style_volume, slices, style, numbers, masks[positions], mask_path is not None)
+        + _unlike_a_magnitude(volumes.label(content_path), slices.stack, masks)
         + anatomy.warnings(slices.stack, masks, scalp, (volumes.label(content_path), volumes.label(style_path)))
         + fitted.warnings,
         heads_box=bounding_box(masks),
@@ -242,6 +251,7 @@ def _warnings(
     style: Slices,
     numbers: tuple[int, ...],
     masks: Bool[np.ndarray, "n h w"],
+    given: bool,
 ) -> tuple[str, ...]:
     found = []
     content_name, style_name = volumes.label(content_path), volumes.label(style_volume.path)
@@ -267,8 +277,21 @@ def _warnings(
     shares = masks.mean(axis=(1, 2))
     if not shares.all():
         empty = ", ".join(str(n) for n, share in zip(numbers, shares, strict=True) if share == 0)
-        found.append(f"{content_name}: no head found in slice {empty}; copied as it is (--mask overrides this)")
+        reason = f"the mask has fewer than {_FEWEST} pixels" if given else "no head found"
+        remedy = "" if given else " (--mask overrides this)"
+        found.append(f"{content_name}: {reason} in slice {empty}; copied as it is{remedy}")
     if ((shares > 0) & (shares < _TINY)).any():
         tiny = ", ".join(str(n) for n, share in zip(numbers, shares, strict=True) if 0 < share < _TINY)
         found.append(f"{content_name}: the head fills less than {_TINY:.0%} of slice {tiny}; look whether it is one")
     return tuple(found)
+
+
+def _unlike_a_magnitude(name: str, stack: np.ndarray, masks: np.ndarray) -> tuple[str, ...]:
+    """Warnings of what makes the air's noise look larger than it is."""
+    remedy = "its noise is overestimated; give the scan as the scanner wrote it"
+    if (share := np.mean(stack < 0)) > _NEGATIVE:
+        return (f"{name}: {share:.0%} of its voxels are below 0, where a magnitude image has none; {remedy}",)
+    air = stack[~masks & (stack != 0)]
+    if air.size and np.median(air) > _BRIGHT_AIR * air.std():
+        return (f"{name}: its air is bright, as if a constant had been added; {remedy}",)
+    return ()

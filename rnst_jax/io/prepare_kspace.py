@@ -31,7 +31,7 @@ class KSpaceCase:
             scaled as it, 0 where nothing was measured.
         sampled: (B, H, W), 1 where a coefficient was measured.
         window: rows and columns of the centre that serves for the phase and the coils: a quarter of the acquired
-            matrix, or less where less of the centre was sampled in full.
+            matrix, or less where less of the centre was sampled in full; of the whole scan, as ``missing``.
         missing: share of the coefficients as near to the centre, along either axis, as the farthest that was measured,
             which were not: 0 in a full scan, however far it was zero-filled; 1/2 with every other line left out.
     """
@@ -90,9 +90,12 @@ def prepare_kspace(
     warnings = kspace.warnings if like is not None else (*kspace.warnings, _UNKNOWN.format(kspace.path.name))
     batch = [case.slices.number(n) for n, head in zip(case.numbers, case.heads, strict=True) if head]
     sampled = _to_voxels((filled != 0).any(axis=1)[None], kspace.axes, frequency=True)
-    sampled = _to_display(sampled, case.slices, frequency=True)[0, batch].astype(np.float32)
+    everywhere = _to_display(sampled, case.slices, frequency=True)[0].astype(np.float32)
+    sampled = everywhere[batch]
     y = _fft2c(_to_display(images, case.slices)[:, batch]).swapaxes(0, 1) * sampled[:, None]
-    missing = _missing(sampled)
+    # told from all slices with a head, so that one comes out the same alone and with the others
+    measured = everywhere[case.whole_mask.any(axis=(1, 2))]
+    missing = _missing(measured)
     if missing > GAPS:
         warnings = (*warnings, _FILLED.format(kspace.path.name, missing))
     swapped = dims[1] != case.slices.order[1]
@@ -102,7 +105,7 @@ def prepare_kspace(
         ),
         y=np.ascontiguousarray(y / np.float32(scaling.hi)),
         sampled=sampled,
-        window=_window(sampled, (acquired[1], acquired[0]) if swapped else (acquired[0], acquired[1])),
+        window=_window(measured, (acquired[1], acquired[0]) if swapped else (acquired[0], acquired[1])),
         missing=missing,
     )
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from rnst_jax import denoise
+from rnst_jax import denoise, ranges
 from rnst_jax.features import Extractor
 from rnst_jax.presets.config import Config
 from rnst_jax.priors import Denoised, Style
@@ -43,9 +43,8 @@ def build(config: Config, extractor: Extractor, report: Callable[[int, float], N
     families = {"pixels": Pixels(), "map": IntensityMap(config.stiffness, config.knots)}
     if config.parametrisation not in families:
         raise ValueError(f"parametrisation must be 'pixels' or 'map', not '{config.parametrisation}'")
+    ranges.agree(config)
     loss = StyleLoss(**{field.name: getattr(config, field.name) for field in dataclasses.fields(StyleLoss)})
-    if config.reduce > 1 and config.parametrisation == "pixels":
-        raise ValueError("reduce works with the intensity map only: free pixels need the full image")
     denoiser = DENOISERS[config.denoiser]()
     if config.native > 1:
         mean = denoise.Average((denoiser, denoise.NonLocalMeans()), (1 - config.fine, config.fine), (1.0, 0.6))
