@@ -18,8 +18,8 @@ _EDGES = 70
 """Pixels whose gradient lies above this percentile are on edges, and say nothing of a tissue."""
 _DARK = 0.1
 """Pixels below this share of the bright ones are fluid or bone under noise."""
-_BINS = np.arange(-3.0, 0.8, 0.03)
-"""Of the logarithm of the intensity, relative to the brightest."""
+_FIRST, _STEP, _COUNT = -3.0, 0.03, 126
+"""Centre of the first bin, distance and number of bins of the logarithm of the intensity, relative to the brightest."""
 _WIDTH = 1.5
 """Width of the Gaussian on the histogram, in bins."""
 _SLICES, _PIXELS = 16, 4096
@@ -70,7 +70,7 @@ def receive_field(
     def cost(a: np.ndarray) -> float:
         return float(np.mean([_entropy(log - a @ values) for log, values in samples]) + stiffness * np.sum(a**2))
 
-    a = optimize.minimize(cost, np.zeros(len(p)), method="Powell", options={"maxiter": 8, "xtol": 1e-3}).x
+    a = optimize.minimize(cost, np.zeros(len(p)), method="L-BFGS-B", options={"eps": 1e-5}).x
     field = np.tensordot(a, p, 1)
     field -= np.mean(np.broadcast_to(field, masks.shape)[masks])
     return np.broadcast_to(np.exp(field).astype(np.float32), images.shape)
@@ -101,11 +101,20 @@ def _samples(image: np.ndarray, mask: np.ndarray, p: np.ndarray) -> tuple[np.nda
 
 
 def _entropy(logarithms: np.ndarray) -> float:
+    """Of their smoothed histogram. A value counts in the bins on both sides of it, by how near they are.
+
+    With a value in one bin only, the entropy would jump wherever one crosses to the next bin, and the field that
+    minimises it would hang on the last bit of the intensities.
+    """
     from scipy import ndimage
 
-    histogram, _ = np.histogram(logarithms, _BINS)
-    if not histogram.any():
-        return np.inf
-    share = ndimage.gaussian_filter1d(histogram.astype(float), _WIDTH)
-    share = share[share > 0] / share.sum()
-    return float(-np.sum(share * np.log(share)))
+    position = (logarithms - _FIRST) / _STEP
+    position = position[(position >= 0) & (position < _COUNT - 1)]
+    if not position.size:
+        return float(np.log(_COUNT))
+    lower = position.astype(int)
+    share = position - lower
+    histogram = np.bincount(lower, 1 - share, _COUNT) + np.bincount(lower + 1, share, _COUNT)
+    smooth = ndimage.gaussian_filter1d(histogram, _WIDTH)
+    smooth = smooth[smooth > 0] / smooth.sum()
+    return float(-np.sum(smooth * np.log(smooth)))
