@@ -38,7 +38,7 @@ def solve(
         key: random numbers; ``jax.random.key(0)`` by default.
 
     Returns:
-        The image (H, W) in [0, 1], how the run ended, and its trace.
+        The image (H, W), in [0, 1] if the solver keeps it there, how the run ended, and its trace.
     """
     start = problem.physics.adjoint(problem.y) if x0 is None else x0
     key = jax.random.key(0) if key is None else key

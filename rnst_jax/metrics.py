@@ -123,7 +123,7 @@ def ssim_map(reference: Image, image: Image, *, data_range: Scalar = 1.0, window
     # the deviations from the window's own mean are summed instead.
     def accumulate(total, offset):
         row, col, weight = offset
-        deviation = jax.lax.dynamic_slice(padded, (0, row, col), pair.shape) - means
+        deviation = jax.lax.dynamic_slice(padded, (jnp.zeros_like(row), row, col), pair.shape) - means
         products = jnp.stack([deviation[0] ** 2, deviation[1] ** 2, deviation[0] * deviation[1]])
         return total + weight * products, None
 

@@ -23,10 +23,11 @@ def quantile(x: Array, inside: Array, q: ArrayLike) -> Float[Array, "..."]:
     """
     ordered = jnp.sort(jnp.where(inside, x, jnp.inf).ravel())
     count = jnp.sum(inside)
-    position = jnp.asarray(q, ordered.dtype) * (count - 1)
+    # half precision cannot count the pixels of an image
+    position = jnp.asarray(q, jnp.promote_types(ordered.dtype, jnp.float32)) * (count - 1)
     low = jnp.floor(position)
     share = position - low
     last = jnp.maximum(count - 1, 0)
     low, high = (jnp.clip(at, 0, last).astype(int) for at in (low, jnp.ceil(position)))
-    value = ordered[low] * (1 - share) + ordered[high] * share
+    value = (ordered[low] * (1 - share) + ordered[high] * share).astype(ordered.dtype)
     return jnp.where((count == 0) | jnp.any(inside & jnp.isnan(x)), jnp.nan, value)

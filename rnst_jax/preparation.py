@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnst_jax import features, memory, presets, scalp
+from rnst_jax import features, memory, presets, ranges, scalp
 from rnst_jax.bias import receive_field
 from rnst_jax.denoise.noise import estimate_noise
 from rnst_jax.denoise.whitening import filter_edges, whitened
@@ -72,6 +72,7 @@ def prepare(
     """
     extractor = features.load("vgg16") if extractor is None else extractor
     config = presets.for_extractor(presets.get(preset), extractor.name) if isinstance(preset, str) else preset
+    ranges.check(config)
     y = jnp.asarray(y)
     if physics is None:
         physics, y = Identity(), _images("y", y)
@@ -109,8 +110,8 @@ def prepare(
     margin = config.margin if whole_heads else 0.0
     region = jnp.asarray([scalp.grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
     batch = Cases(
-        y=y * region if config.masked and isinstance(physics, Identity) else y,
-        style=style * style_masks if config.masked else style,
+        y=_inside(y, region) if config.masked and isinstance(physics, Identity) else y,
+        style=_inside(style, style_masks) if config.masked else style,
         mask=masks if config.masked else None,
         style_mask=style_masks if config.masked else None,
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
@@ -124,6 +125,11 @@ def prepare(
     chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
+
+
+def _inside(images: Array, weights: Array) -> Array:
+    """The images times the weights; 0 where those are 0, also for NaN."""
+    return jnp.where(weights > 0, images * weights, 0)
 
 
 def _images(name: str, images: Any) -> Array:

@@ -46,7 +46,7 @@ class Denoised:
     def target(self, x: Image, aux: Any, step: Int[Array, ""], key: PRNGKey) -> tuple[Image, Any]:
         """D(x); a third axis of x (channels) is denoised channel by channel."""
         del key
-        sigma = jnp.asarray(at(self.factor, step) * aux, aux.dtype)
+        sigma = jnp.asarray(at(self.factor, step) * aux, jnp.promote_types(jnp.finfo(x.dtype).dtype, jnp.float32))
         if x.ndim == 3:
             return jax.vmap(lambda c: self.denoiser(c, sigma), in_axes=-1, out_axes=-1)(x), aux
         return self.denoiser(x, sigma), aux
@@ -101,8 +101,9 @@ class Style:
         optimiser: the step rule; the default is the best for free pixels in ``benchmarks/engine.py``. An `IntensityMap`
             is no image: give `Adam` without factors.
         evaluations: of the loss per target, static; each is a pass through the network, forwards and back.
-        reduce: side of the square of pixels that are averaged into one before the network sees an image, static. An
-            intensity map has few numbers, which a smaller image determines as well at 1/reduce^2 of the cost.
+        reduce: by how much an image is made smaller along each side before the network sees it (linear
+            interpolation with antialiasing), static. An intensity map has few numbers, which a smaller image
+            determines as well at 1/reduce^2 of the cost.
         report: called as ``report(evaluations, loss)`` from the running computation, static; for progress bars.
         style_weights: of the style images where the problem has several; equal by default.
 

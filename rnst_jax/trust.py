@@ -56,7 +56,8 @@ def residual_level(
         sigma: standard deviation of the noise in units of y (of the modulus, if y is complex).
         mask: the head.
         physics: the forward model A; the identity by default.
-        samples: the samples of y that count, of y's shape: where k-space was measured, say; the mask by default.
+        samples: the samples of y that count, of y's shape or broadcast to it: where k-space was measured, say. By
+            default those in the mask, and all of them if there is a ``physics``.
 
     Returns:
         A `Misfit`; NaN levels if nothing counts.
@@ -70,7 +71,9 @@ def residual_level(
     """
     forward = (lambda x: x) if physics is None else physics.forward
     inside = jnp.asarray(mask) > 0
-    counts = (inside if samples is None else jnp.asarray(samples) > 0).astype(jnp.float32)
+    if samples is None:
+        samples = inside if physics is None else jnp.ones(y.shape)
+    counts = jnp.broadcast_to(jnp.asarray(samples) > 0, y.shape).astype(jnp.float32)
     hats = _hats(image, inside)
     columns = (jax.vmap(forward)(hats) * counts).reshape(_KNOTS, -1)
     normal = jnp.real(columns.conj() @ columns.T)

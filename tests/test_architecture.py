@@ -52,7 +52,7 @@ ALLOWED = {
     "solvers": ("types", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "memory": ("presets",),
-    "preparation": ("types", "mask", "scalp", "bias", "denoise", "features", "physics", "presets", "memory"),
+    "preparation": ("types", "ranges", "mask", "scalp", "bias", "denoise", "features", "physics", "presets", "memory"),
     "api": ("types", "scalp", "style", "solvers", "presets", "preparation"),
     "parallel": ("types", "api"),
 }

@@ -189,3 +189,13 @@ def test_as_the_package(image, sigma, request):
     expected = jnp.asarray(package.bm3d(y, sigma / 255), jnp.float32)
     clean = jnp.asarray(clean)
     assert psnr(clean, denoised(Bm3d(), y, sigma / 255)) > psnr(clean, expected) - 0.3
+
+
+def test_with_64_bits_at_hand_32_stay():
+    x, sigma = noisy(head(32)[0], 0.05), 0.05
+    expected = Bm3d()(jnp.asarray(x, jnp.float32), sigma)
+    with jax.enable_x64(True):
+        found = Bm3d()(jnp.asarray(x, jnp.float32), sigma)
+        assert found.dtype == jnp.float32
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert Bm3d()(jnp.asarray(x, jnp.float64), sigma).dtype == jnp.float64

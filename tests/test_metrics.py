@@ -185,3 +185,10 @@ def test_head_scores_ignore_gain_and_offset(seed, gain, offset):
 
 
 _head_scores = jax.jit(metrics.head_scores)
+
+
+def test_ssim_of_either_width_with_64_bits_at_hand():
+    a, b = np.random.default_rng(0).uniform(size=(2, 24, 24))
+    with jax.enable_x64(True):
+        wide, narrow = (metrics.ssim(jnp.asarray(a, dtype), jnp.asarray(b, dtype)) for dtype in ("float64", "float32"))
+        np.testing.assert_allclose(wide, narrow, atol=1e-5)

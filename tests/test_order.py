@@ -26,3 +26,11 @@ def test_nan_counts_inside_only():
     assert quantile(x, jnp.array([True, False, True]), 0.5) == 2
     assert jnp.isnan(quantile(x, jnp.array([True, True, True]), 0.5))
     assert jnp.isnan(quantile(x, jnp.zeros(3, bool), 0.5))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_has_quantiles_of_whole_images(dtype):
+    x = jnp.linspace(0, 1, 256 * 256).astype(dtype)
+    found = quantile(x, jnp.ones_like(x, bool), 0.25)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(float(found), 0.25, atol=0.002)

@@ -243,3 +243,16 @@ def test_half_of_kspace_and_the_phase_determine_a_real_image():
 
     found, zero_filled = compare(image)
     assert np.linalg.norm(found - image) < 0.6 * np.linalg.norm(zero_filled - image)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1e3, 1e4])
+def test_the_proximal_step_is_solved_for_large_gamma(gamma):
+    rng = np.random.default_rng(0)
+    maps = np.stack([np.exp(-((np.indices((24, 24)) - c) ** 2).sum(0) / 200) for c in (4, 12, 20)])
+    mask = (np.arange(24) % 3 == 0).astype(np.float32)[:, None] * np.ones((24, 24), np.float32)
+    a = physics.Sense(maps.astype(np.complex64), mask)
+    x, z = rng.uniform(size=(2, 24, 24)).astype(np.float32)
+    y = a.forward(x)
+    found = a.prox(z, y, gamma)
+    right = z + gamma * a.adjoint(y)
+    assert np.linalg.norm(found + gamma * a.normal(found) - right) < 2e-6 * gamma**0.5 * np.linalg.norm(right)

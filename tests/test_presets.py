@@ -5,8 +5,10 @@ import inspect
 import re
 import typing
 
+import numpy as np
 import pytest
 
+import rnst_jax as rnst
 from rnst_jax import denoise, presets, ranges
 from rnst_jax.presets import Config
 from rnst_jax.presets.solver import DENOISERS
@@ -194,3 +196,13 @@ def test_upstream_is_what_the_authors_ran():
     expected |= {"optimiser": "torch-lbfgs", "learning_rate": 0.4, "history": 100, "channels": 3, "rescale": True}
     expected |= {"denoise": "first", "in_place": True, "masked": False, "content_from": "input", "distance": "l1"}
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("denoise", "strat"), ("distance", "l3"), ("steps", 0), ("native", 0.5)]
+)
+def test_a_setting_out_of_range_is_refused_in_python_too(setting, value):
+    config = dataclasses.replace(presets.get("fast"), **{setting: value})
+    images = np.ones((1, 32, 32))
+    with pytest.raises(ValueError, match=f"{setting} must be"):
+        rnst.reconstruct(images, images, preset=config, mask=images, style_mask=images)

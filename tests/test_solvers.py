@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rnst_jax as rnst
+from rnst_jax import priors, solvers
 from rnst_jax.physics import Identity
 from rnst_jax.solvers import State
 from rnst_jax.types import Problem, Status, pytree
@@ -244,3 +245,27 @@ class TestDrive:
         result = self.run([3.0, 0.5, 0.1], 0.5)
         assert (result.status, result.steps) == (Status.CONVERGED, 2)
         assert (result.image == 2).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16])
+def test_a_start_of_zeros_is_no_failure(dtype):
+    y = jnp.full((300, 300), 0.9, dtype)
+    half = priors.Function(lambda x: 0.5 * x)
+    problem = Problem(y, y, None, None, Identity(), 0.05)
+    # x = y / 1.5 where x - y + (x - x / 2) = 0
+    result = rnst.solve(problem, solvers.RedGradient(half, 0.5, 1.0), jnp.zeros_like(y), max_steps=40, tol=1e-3)
+    assert result.status == Status.CONVERGED
+    assert result.trace["error"][0] == 1
+    np.testing.assert_allclose(np.asarray(result.image, float), 0.6, rtol=5e-3)
+
+
+def test_nan_in_the_air_is_black():
+    image, mask = head(48)
+    y = noisy(image, 0.03)[None]
+    spoiled = np.where(np.hypot(*(np.indices(mask.shape) - 2)) < 2, np.nan, y)
+    config = dataclasses.replace(short("fast"), native=1.0)  # slices with NaN do not tell of zero-filling
+    options = {"mask": mask[None], "style_mask": mask[None], "preset": config, "extractor": shallow()}
+    options |= {"sigma": 0.03, "whole_heads": False}
+    expected = rnst.reconstruct(np.where(np.isnan(spoiled), 0, y), image[None], **options)
+    found = rnst.reconstruct(spoiled, np.where(np.isnan(spoiled[0]), np.nan, image)[None], **options)
+    np.testing.assert_array_equal(found.image, expected.image)

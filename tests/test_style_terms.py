@@ -169,3 +169,12 @@ class TestSeveralStyles:
         twice = dataclasses.replace(problem, style=(S, S), style_mask=(MASK, MASK))
         once = dataclasses.replace(problem, style=S, style_mask=MASK)
         np.testing.assert_allclose(prior.score(Y, prior.init(twice)), prior.score(Y, prior.init(once)), rtol=1e-5)
+
+
+def test_statistics_and_distances_of_half_precision_are_summed_in_float32():
+    mean, _ = mean_and_deviation(jnp.ones((150, 150, 1), jnp.bfloat16))
+    assert mean.dtype == jnp.float32
+    np.testing.assert_allclose(mean, 1, rtol=1e-6)
+    difference = jnp.linspace(1, 1.01, 64 * 64).astype(jnp.bfloat16)
+    found = LossSum((), (), smoothing=0.0)._distance(difference, difference, None)
+    np.testing.assert_allclose(found, np.asarray(difference, np.float32).mean(), rtol=1e-5)

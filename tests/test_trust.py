@@ -223,3 +223,15 @@ def test_slices_that_are_mapped_differently_are_told_from_other_anatomy():
     assert jumps[1] > 0.1
     # what lies in air does not count
     np.testing.assert_array_equal(trust.slice_jumps(scan, two_maps + 5 * ~masks, masks), jumps)
+
+
+@pytest.mark.parametrize("samples", [None, np.ones((32, 32)), np.ones((4, 32, 32))])
+def test_the_noise_of_several_coils_has_level_one(samples):
+    rng = np.random.default_rng(0)
+    maps = np.ones((4, 32, 32)) * np.exp(1j * np.arange(4))[:, None, None] / 2
+    physics = rnst.physics.Sense(maps.astype(np.complex64), np.ones((32, 32), np.float32))
+    image = head(32)[0].astype(np.float32)
+    noise = rng.standard_normal((2, 4, 32, 32)) / np.sqrt(2)
+    y = physics.forward(image) + 0.1 * (noise[0] + 1j * noise[1])
+    misfit = trust.residual_level(y, image, 0.1, image > 0, physics, samples)
+    assert 0.95 < float(misfit.level) < 1.05

@@ -104,7 +104,9 @@ def collaborate(
         total, weights = sums
         (r, r_counts), (c, c_counts) = tile
         corner = (jnp.clip(r[0] - reach, 0, rows - tall), jnp.clip(c[0] - reach, 0, cols - wide))
-        others = jax.lax.dynamic_slice(guide, (*corner, 0), (tall, wide, pixels)).reshape(-1, pixels)
+        others = jax.lax.dynamic_slice(guide, (*corner, jnp.zeros_like(corner[0])), (tall, wide, pixels)).reshape(
+            -1, pixels
+        )
         other_lengths = jax.lax.dynamic_slice(lengths, corner, (tall, wide)).reshape(-1)
         own_row, own_col = jnp.repeat(r, len(c)), jnp.tile(c, len(r))
         own = own_row * cols + own_col

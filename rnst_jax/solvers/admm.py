@@ -85,11 +85,11 @@ class RedAdmm(Admm):
     def step(self, problem: Problem, state: State, number: Int[Array, ""], key: PRNGKey) -> State:
         """One step of x, v and u; ``inner`` targets."""
         aux, v, u = state.aux.prior, state.aux.v, state.aux.u
-        lam = value(self.lam, number, v)
-        x = problem.physics.prox(v - u, problem.y, 1 / self.beta)
+        lam, beta = (value(each, number, v) for each in (self.lam, self.beta))
+        x = problem.physics.prox(v - u, problem.y, 1 / beta)
         for k in range(self.inner):
             v_hat, aux = self.prior.target(v, aux, number, jax.random.fold_in(key, k))
-            v = (lam * v_hat + self.beta * (x + u)) / (lam + self.beta)
+            v = (lam * v_hat + beta * (x + u)) / (lam + beta)
         return self._advance(state, x, Split(aux, v, u + x - v), self.inner)
 
 

@@ -97,5 +97,6 @@ class Anderson:
         used = (jnp.arange(self.memory) < history.count).astype(gram.dtype)
         scaled = gram / jnp.maximum(jnp.trace(gram), jnp.finfo(gram.dtype).tiny)
         # a slot that is not used yet has f = 0: a 1 on its diagonal gives it the weight 0
-        a = jnp.linalg.solve(scaled + jnp.diag(self.ridge * used + (1 - used)), used)
-        return (a / jnp.sum(a)) @ (history.images - (1 - self.damping) * f)
+        ridge, damping = (jnp.asarray(number, gram.dtype) for number in (self.ridge, self.damping))
+        a = jnp.linalg.solve(scaled + jnp.diag(ridge * used + (1 - used)), used)
+        return (a / jnp.sum(a)) @ (history.images - (1 - damping) * f)

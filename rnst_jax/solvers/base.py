@@ -79,10 +79,17 @@ def data_gradient(problem: Problem, x: Image) -> Image:
 
 
 def relative_change(new: Any, old: Any) -> Float[Array, ""]:
-    """||new - old|| / ||old|| of points; no derivative, which would be infinite where nothing changes."""
+    """||new - old|| / ||old|| of points, 1 where old is 0 and new is not; computed in float32 or wider.
+
+    It has no derivative, which would be infinite where nothing changes.
+    """
     new, old = jax.lax.stop_gradient((new, old))
-    size = norm(old)
-    return norm(jax.tree.map(jnp.subtract, new, old)) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
+    dtype = real_dtype(jax.tree.leaves(old)[0])
+    new, old = jax.tree.map(lambda v: v.astype(jnp.promote_types(v.dtype, jnp.float32)), (new, old))
+    change, size = norm(jax.tree.map(jnp.subtract, new, old)), norm(old)
+    ratio = jnp.where(size > 0, change / jnp.where(size > 0, size, 1), change > 0)
+    # a start that is all but 0 is no failure
+    return jnp.minimum(ratio, jnp.finfo(dtype).max).astype(dtype)
 
 
 def value(number: Number, step: Step, x: Image) -> Scalar:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from rnst_jax.denoise.noise import trusted
 from rnst_jax.priors import Denoised, Style
+from rnst_jax.solvers.base import relative_change
 from rnst_jax.solvers.drive import State
 from rnst_jax.solvers.hqs import complete
 from rnst_jax.style.endpoints import align_endpoints
@@ -132,7 +133,7 @@ class Rnst:
             state.aux,
             trials.scores[winner],
             trials.losses[-1][-1],
-            jnp.linalg.norm(new - state.x) / jnp.linalg.norm(state.x),
+            relative_change(new, state.x),
             state.evaluations + self.evaluations_per_step,
         )
 

@@ -98,6 +98,8 @@ class LossSum:
         return tuple(dict.fromkeys(tap for term in terms for tap in term.taps))
 
     def _distance(self, difference: Array, target: Array, weights: Array | None) -> Float[Array, ""]:
+        # a mean in half precision would lose what a small step changes
+        difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
         scale = self.smoothing * jnp.abs(target).mean()
         d = difference**2 if self.distance == "l2" else absolute(difference, scale)
         if weights is None:
