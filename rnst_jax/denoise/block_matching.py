@@ -104,9 +104,8 @@ def collaborate(
         total, weights = sums
         (r, r_counts), (c, c_counts) = tile
         corner = (jnp.clip(r[0] - reach, 0, rows - tall), jnp.clip(c[0] - reach, 0, cols - wide))
-        others = jax.lax.dynamic_slice(guide, (*corner, jnp.zeros_like(corner[0])), (tall, wide, pixels)).reshape(
-            -1, pixels
-        )
+        whole = (*corner, jnp.zeros_like(corner[0]))
+        others = jax.lax.dynamic_slice(guide, whole, (tall, wide, pixels)).reshape(-1, pixels)
         other_lengths = jax.lax.dynamic_slice(lengths, corner, (tall, wide)).reshape(-1)
         own_row, own_col = jnp.repeat(r, len(c)), jnp.tile(c, len(r))
         own = own_row * cols + own_col
@@ -122,7 +121,7 @@ def collaborate(
         members = ((corner[0] + found // wide) * cols + corner[1] + found % wide).T
 
         filtered, weight = shrink(*(s[members] for s in sources))
-        weight = jnp.where((r_counts[:, None] & c_counts).reshape(-1), weight, 0)
+        weight = jnp.where((r_counts[:, None] & c_counts).reshape(-1), weight, 0).astype(lengths.dtype)
         total = total.at[members].add(weight[:, None] * filtered)
         return (total, weights.at[members].add(weight)), None
 
