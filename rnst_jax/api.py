@@ -129,7 +129,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
             `rnst_jax.bias.receive_field` of each image alone, for the preset's ``bias_correction`` if ``whole_heads``.
             Give that of all slices of a scan where they are of one: it is steadier. Ones leave the images as they are.
         edges: what the scanner's filter left at the edge of k-space along rows and columns, for the preset's
-            ``whitening``; by default `rnst_jax.denoise.filter_edges` of all images, ones if that cannot tell.
+            ``whitening``; by default `rnst_jax.denoise.filter_edges` of all images, and ``sharpening`` instead if that
+            cannot tell.
         sigma: standard deviation of the noise in units of y, a number or one per image; by default
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
