@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnst_jax.features import Extractor
-from rnst_jax.style.losses import absolute, extract, resize
+from rnst_jax.style.losses import distance, extract, resize
 from rnst_jax.style.terms import Features, Masks
 from rnst_jax.types import Image, Scalar, pytree
 
@@ -98,14 +98,7 @@ class LossSum:
         return tuple(dict.fromkeys(tap for term in terms for tap in term.taps))
 
     def _distance(self, difference: Array, target: Array, weights: Array | None) -> Float[Array, ""]:
-        # a mean in half precision would lose what a small step changes
-        difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
-        scale = self.smoothing * jnp.abs(target).mean()
-        d = difference**2 if self.distance == "l2" else absolute(difference, scale)
-        if weights is None:
-            return jnp.mean(d)
-        weights = jnp.broadcast_to(weights, d.shape)
-        return jnp.sum(weights * d) / jnp.maximum(jnp.sum(weights), 1e-6)
+        return distance(self.distance, difference, target, self.smoothing, weights)
 
 
 def blend(targets: Sequence[Any], weights: Sequence[Scalar] | None = None) -> Any:

@@ -231,11 +231,20 @@ class StyleLoss:
         return quantiles(x, mask, self.quantile_count) if self.quantile_count else jnp.zeros(0)
 
     def _distance(self, difference: Array, target: Array) -> Float[Array, ""]:
-        # a mean in half precision would lose what a small step changes
-        difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
-        if self.distance == "l2":
-            return jnp.mean(difference**2)
-        return jnp.mean(absolute(difference, self.smoothing * jnp.abs(target).mean()))
+        return distance(self.distance, difference, target, self.smoothing)
+
+
+def distance(
+    kind: str, difference: Array, target: Array, smoothing: Scalar, weights: Array | None = None
+) -> Float[Array, ""]:
+    """The weighted mean of `absolute` differences (``"l1"``), smoothed relative to the target, or of squares."""
+    # a mean in half precision would lose what a small step changes
+    difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
+    d = difference**2 if kind == "l2" else absolute(difference, smoothing * jnp.abs(target).mean())
+    if weights is None:
+        return jnp.mean(d)
+    weights = jnp.broadcast_to(weights, d.shape)
+    return jnp.sum(weights * d) / jnp.maximum(jnp.sum(weights), 1e-6)
 
 
 def extract(extractor: Extractor, x: Array, taps: tuple[str, ...]) -> dict[str, Array]:
