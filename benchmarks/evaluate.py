@@ -8,9 +8,10 @@ scored slice by slice against a reference that none of them sees. The difference
 the best baseline, come with 95 % intervals: a bootstrap of the subjects (real) or of the slices (simulated), 10,000
 draws. Real slices are neighbours: `rnst_jax.trust.slice_jumps` of them comes along.
 
-The published presets would take days. They have one outer iteration of 20 here, or a tenth of one; these rows run only
-where ``--rows`` names them, best on the set ``coarse``, and ``--groups`` ("axial 25": plane and noise) chooses some of
-it, ``--slices 1`` the first slice of each group: an iteration takes 10 minutes of two cores and two slices.
+The published presets would take days (`whole_schedule` runs them on a GPU). They have one outer iteration of 20 here,
+or a tenth of one; these rows run only where ``--rows`` names them, best on the set ``coarse``, and ``--groups``
+("axial 25": plane and noise) chooses some of it, ``--slices 1`` the first slice of each group: an iteration takes 10
+minutes of two cores and two slices.
 """
 
 import argparse

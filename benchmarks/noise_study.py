@@ -4,7 +4,7 @@
 
 Prints mean PSNR and SSIM in the head per plane and noise level, and on how many slices a row is below the input;
 writes docs/figures/noise_study.png. Nothing is computed anew: run ``python benchmarks/evaluate.py --sets
-simulated`` first.
+simulated`` first; ``upstream`` comes from the JSON of `whole_schedule` beside it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from rnst_jax.bench import record
 
-ROWS = ("input", "NLM", "BM3D (package)", "fast", "balanced")
+ROWS = ("input", "NLM", "BM3D (package)", "upstream", "fast", "balanced")
 METRICS = {"head_psnr": "PSNR (dB)", "head_ssim": "SSIM"}
 
 
@@ -76,7 +76,7 @@ def figure(found: dict[tuple[str, str, int], list[dict]]) -> Figure:
         line[0].set_ylabel(f"{label} in the head")
     for panel in panels[-1]:
         panel.set_xlabel("noise, standard deviation of 255")
-    panels[0, 0].legend()
+    drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(rows))
     return drawn
 
 
@@ -85,6 +85,9 @@ def main() -> None:
     parser.add_argument("--input", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     found = simulated(json.loads(args.input.read_text())["cells"])
+    published = args.input.with_name("whole_schedule.json")
+    if published.is_file():
+        found |= simulated(json.loads(published.read_text())["rows"])
     print(table(found))
     figure(found).savefig(common.FIGURES / "noise_study.png", dpi=100)
 
