@@ -97,13 +97,23 @@ def laplacian_of_gaussian(x: Image, sigma: float = 1.5, *, truncate: float = 4.0
         >>> bool(laplacian_of_gaussian(jnp.zeros((9, 9)).at[4, 4].set(1.0))[4, 4] < 0)
         True
     """
-    radius = int(truncate * sigma + 0.5)
+    radius = log_radius(sigma, truncate)
     k = np.arange(-radius, radius + 1)
     g = np.exp(-0.5 * (k / sigma) ** 2)
     g /= g.sum()
     smooth = g.astype(np.float32)
     second = ((k**2 / sigma**4 - 1 / sigma**2) * g).astype(np.float32)
     return correlate(correlate(x, second, 0), smooth, 1) + correlate(correlate(x, smooth, 0), second, 1)
+
+
+def log_radius(sigma: float, truncate: float = 4.0) -> int:
+    """How many pixels `laplacian_of_gaussian` reaches.
+
+    Examples:
+        >>> log_radius(1.5)
+        6
+    """
+    return int(truncate * sigma + 0.5)
 
 
 def eroded(mask: Float[Array, "height width"], pixels: int) -> Bool[Array, "height width"]:

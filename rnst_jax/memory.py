@@ -62,7 +62,7 @@ def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None
         limit: bytes that the device has; `available` by default.
 
     Raises:
-        ValueError: the estimate is above the limit.
+        ValueError: the estimate is above the limit, or fewer than 1 are wanted.
 
     Examples:
         >>> from rnst_jax import presets
@@ -72,6 +72,8 @@ def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None
         Traceback (most recent call last):
         ValueError: 1 image of 4096 x 4096 at a time would take about 23.4 GiB, and the device has 8.0 GiB; crop it
     """
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"chunk must be 1 or more, not {wanted}")
     count, height, width = shape
     each = per_image(config, height, width)
     most = max(1, min(count, _BUDGET // each))

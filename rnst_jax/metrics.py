@@ -1,7 +1,8 @@
 """Image quality against a reference: PSNR, SSIM, NMSE and HFEN, on device, jittable and vmappable.
 
-All take (H, W) float images, the reference first. ``mask`` is boolean or 0/1, the image's shape; with one only the
-pixels inside count. A NaN that counts gives a NaN; an empty mask gives a NaN.
+All take (H, W) images, the reference first, and count in float32 or better. ``mask`` is boolean or 0/1, the image's
+shape; with one only the pixels inside count, and what a window around them reads. A NaN that counts gives a NaN; an
+empty mask gives a NaN.
 
 No function here may enter a reconstruction: a reference is for scoring only.
 """
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnst_jax.filters import laplacian_of_gaussian, separable
+from rnst_jax.filters import dilated, laplacian_of_gaussian, log_radius, separable
 from rnst_jax.order import quantile
 from rnst_jax.types import Image, Scalar
 
@@ -36,6 +37,7 @@ def psnr(reference: Image, image: Image, *, data_range: Scalar = 1.0, mask: Arra
         >>> round(psnr(jnp.zeros((4, 4)), jnp.full((4, 4), 0.1)).item(), 3)
         20.0
     """
+    reference, image = _floats(reference), _floats(image)
     return 10 * jnp.log10(jnp.square(data_range) / _mean(jnp.square(image - reference), mask))
 
 
@@ -49,6 +51,7 @@ def nmse(reference: Image, image: Image, *, mask: Array | None = None) -> Float[
         >>> round(nmse(jnp.full((2, 2), 2.0), jnp.full((2, 2), 1.0)).item(), 3)
         0.25
     """
+    reference, image = _floats(reference), _floats(image)
     return _mean(jnp.square(image - reference), mask) / _mean(jnp.square(reference), mask)
 
 
@@ -79,10 +82,11 @@ def ssim(
         >>> round(ssim(ramp, ramp, window="gaussian").item(), 3)
         1.0
     """
+    border = len(_window(window)) // 2
+    reference, image = (_read(x, mask, border) for x in (reference, image))
     similarity = ssim_map(reference, image, data_range=data_range, window=window)
     if mask is not None:
         return _mean(similarity, mask)
-    border = len(_window(window)) // 2
     return jnp.mean(similarity[border:-border, border:-border])
 
 
@@ -114,7 +118,7 @@ def ssim_map(reference: Image, image: Image, *, data_range: Scalar = 1.0, window
         raise ValueError(f"an image of {height} x {width} is smaller than the {taps} x {taps} window")
     correction = taps**2 / (taps**2 - 1) if window == "uniform" else 1.0
 
-    pair = jnp.stack([reference, image])
+    pair = jnp.stack([_floats(reference), _floats(image)])
     means = jax.vmap(lambda x: separable(x, weights))(pair)
     pad = taps // 2
     padded = jnp.pad(pair, ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")
@@ -155,6 +159,8 @@ def hfen(reference: Image, image: Image, *, sigma: float = 1.5, mask: Array | No
         >>> round(hfen(ramp, 0.5 * ramp).item(), 4)
         0.5
     """
+    reach = log_radius(sigma)
+    reference, image = (_floats(_read(x, mask, reach)) for x in (reference, image))
     error = laplacian_of_gaussian(image - reference, sigma)
     return jnp.sqrt(_mean(jnp.square(error), mask) / _mean(jnp.square(laplacian_of_gaussian(reference, sigma)), mask))
 
@@ -210,6 +216,19 @@ def minmax_scores(reference: Image, image: Image) -> dict[str, Float[Array, ""]]
     """
     r, x = _unit(reference), _unit(image)
     return {"minmax_psnr": psnr(r, x), "minmax_ssim": ssim(r, x)}
+
+
+def _floats(image: Image) -> Image:
+    """In float32 or better: differences of integers would wrap."""
+    image = jnp.asarray(image)
+    return image.astype(jnp.promote_types(image.dtype, jnp.float32))
+
+
+def _read(image: Image, mask: Array | None, reach: int) -> Image:
+    """The image, 0 further than a filter reaches from the mask: filters are matrix products, and 0 times NaN is NaN."""
+    if mask is None:
+        return image
+    return jnp.where(dilated(jnp.asarray(mask).astype(jnp.float32), reach), image, 0)
 
 
 def _mean(x: Array, mask: Array | None) -> Array:

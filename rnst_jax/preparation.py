@@ -78,10 +78,13 @@ def prepare(
         physics, y = Identity(), _images("y", y)
     elif mask is None:
         raise ValueError("give the head mask: with a forward model it cannot be found from y")
-    masks = _masks("mask", y, mask)
+    masks = _masks("mask", y, mask, y.shape[1:] if isinstance(physics, Identity) else None)
     masks = jnp.broadcast_to(masks, (len(y), *masks.shape[1:]))
-    style = jnp.broadcast_to(_images("style", style), (len(y), *np.shape(style)[1:]))
-    style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask), style.shape)
+    style = _images("style", style)
+    if len(style) not in (1, len(y)):
+        raise ValueError(f"style has {len(style)} images for a batch of {len(y)}")
+    style = jnp.broadcast_to(style, (len(y), *style.shape[1:]))
+    style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask, style.shape[1:]), style.shape)
     if sigma is None or config.native == 0:
         images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
     if sigma is None:
@@ -92,6 +95,8 @@ def prepare(
     if filtered and edges is None:
         edges = filter_edges(y, masks, config.native)
     if filtered and edges is not None:
+        if np.shape(edges) != (2,):
+            raise ValueError(f"edges must be two numbers, along rows and columns, not of shape {np.shape(edges)}")
         y, gain = whitened(y, masks, jnp.asarray(edges), config.whitening, config.native)
         sigma, config = jnp.asarray(sigma) * gain, dataclasses.replace(config, sharpening=0.0)
     if whole_heads is None or not config.masked:
@@ -102,7 +107,7 @@ def prepare(
     if field is not None:
         if not isinstance(physics, Identity):
             raise ValueError("a field is divided out of images only; make it part of the forward model instead")
-        y = jnp.clip(y / _images("field", field), 0, 1)
+        y = jnp.clip(y / _field(field, masks.shape), 0, 1)
     solver = presets.build(config, extractor, progress)
     if config.masked and not whole_heads:
         # in a whole head fat and air decide what is brightest and darkest, which are not to be compared
@@ -117,7 +122,7 @@ def prepare(
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
         region=region if config.masked else None,
         rim=_rim(config, region, whole_heads, rim),
-        x0=None if x0 is None else _images("x0", x0),
+        x0=None if x0 is None else _shaped("x0", x0, masks.shape),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
     )
@@ -139,11 +144,30 @@ def _images(name: str, images: Any) -> Array:
     return images
 
 
-def _masks(name: str, images: Array, masks: Any) -> Array:
+def _shaped(name: str, images: Any, *shapes: tuple[int, ...]) -> Array:
+    """Images that have one of the shapes."""
+    images = jnp.asarray(images, jnp.float32)
+    if images.shape not in shapes:
+        raise ValueError(f"{name} must be {' or '.join(map(str, shapes))}, not {images.shape}")
+    return images
+
+
+def _field(field: Any, shape: tuple[int, ...]) -> Array:
+    """A receive field, by which images can be divided."""
+    field = _shaped("field", field, shape, (1, *shape[1:]))
+    if not bool((field > 0).all()):
+        raise ValueError("field must be above 0 everywhere: images are divided by it")
+    return field
+
+
+def _masks(name: str, images: Array, masks: Any, shape: tuple[int, ...] | None) -> Array:
+    """Masks of images of so many pixels, if that is known."""
     if masks is not None:
         masks = _images(name, masks)
         if len(masks) not in (1, len(images)):
             raise ValueError(f"{name} has {len(masks)} images for a batch of {len(images)}")
+        if shape is not None and masks.shape[1:] != shape:
+            raise ValueError(f"{name} has {masks.shape[1:]} pixels for images of {shape}")
         return masks
     found = np.stack([head_mask(np.asarray(image)) for image in images])
     if not found.any(axis=(1, 2)).all():
@@ -154,7 +178,7 @@ def _masks(name: str, images: Array, masks: Any) -> Array:
 def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:
     """Weights of the rim, 0 where nothing is to change there."""
     if rim is not None:
-        return _images("rim", rim)
+        return _shaped("rim", rim, region.shape)
     if whole_heads and (config.rim_gain != 1 or config.brain_darkening != 1):
         return jnp.stack([scalp.rim_weight(mask) for mask in np.asarray(region)])
     return jnp.zeros_like(region)

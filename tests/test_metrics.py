@@ -162,8 +162,17 @@ def test_nan_counts_only_inside_the_mask():
     for metric in (metrics.psnr, metrics.ssim, metrics.nmse, metrics.hfen):
         assert np.isnan(metric(clean, inside, mask=mask))
         assert np.isnan(metric(clean, outside))
-    assert np.isfinite(metrics.psnr(clean + 0.1, outside, mask=mask))
+    noise = noisy(clean, 0.05)
+    for metric in (metrics.psnr, metrics.ssim, metrics.nmse, metrics.hfen):
+        far = np.where(ndi.binary_dilation(mask, np.ones((13, 13))), noise, np.nan)
+        assert metric(clean, far, mask=mask) == metric(clean, noise, mask=mask)
     assert np.isnan(list(metrics.head_scores(clean, inside, mask).values())).all()
+
+
+def test_integers_are_counted_as_numbers():
+    r, x = (np.random.default_rng(seed).integers(0, 256, (16, 16), dtype=np.uint8) for seed in (0, 1))
+    for metric in (metrics.psnr, metrics.ssim, metrics.nmse, metrics.hfen):
+        np.testing.assert_allclose(metric(r, x), metric(r.astype(np.float32), x.astype(np.float32)), rtol=1e-6)
 
 
 def test_refusals():
