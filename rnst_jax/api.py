@@ -135,7 +135,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
             `rnst_jax.denoise.estimate_noise`.
         x0: (B, H, W) where to start; A^H y by default.
         tol: an image stops when its relative change per iteration falls to this; by default all steps are taken.
-        chunk: images that are solved at the same time; by default as many as fit into 2 GiB.
+        chunk: images that are solved at the same time; by default as many as fit into 2 GiB, or into a quarter of an
+            accelerator's memory if that is more.
         key: random numbers; ``jax.random.key(0)`` by default.
         progress: called as ``progress(evaluations, loss)`` from the running computation, from any thread.
 

@@ -7,26 +7,30 @@ import jax.numpy as jnp
 
 from rnst_jax.presets import Config
 
-_BYTES_PER_PIXEL = 6000
-"""Measured peak memory of one evaluation (VGG16 to conv4_1, loss and gradient, float32) per pixel."""
+_IMAGE, _FEATURES = 1100, 2700
+"""Bytes per pixel, read off XLA's own account of programs with VGG16 to conv4_1 in float32: of what surrounds the
+evaluations, and of one evaluation of the loss and its gradient at full resolution."""
 _BUDGET = 2**31
-"""Bytes that a chunk may take when its size is chosen automatically."""
+"""Bytes that a chunk may take when its size is chosen automatically, on a CPU or a small accelerator."""
+_SHARE = 4
+"""On others a chunk may take one part in so many of the memory."""
 
 
 def per_image(config: Config, height: int, width: int) -> int:
     """Estimated peak in bytes of what one image takes while it is solved, weights and program left out.
 
-    height x width x candidates x depths x (6000 / reduce^2 + history), the last for L-BFGS only: 8 bytes per pair of
-    curvature and channel.
+    height x width x (1100 + 2700 n / reduce^2 + history), n the candidates that are refined at once, at least 1. The
+    last is L-BFGS's: 8 bytes per channel and pair of its memory, in the chain and in every candidate.
 
     Examples:
         >>> from rnst_jax import presets
-        >>> per_image(presets.get("balanced"), 256, 256) / 2**20
-        93.75
+        >>> round(per_image(presets.get("balanced"), 256, 256) / 2**20)
+        111
     """
-    lanes = config.candidates * len(config.depths)
-    history = 0 if config.optimiser == "adam" else 8 * config.history * config.channels
-    return height * width * lanes * (_BYTES_PER_PIXEL // config.reduce**2 + history)
+    lanes = config.candidates * len(config.depths) if config.refine else 1
+    pairs = min(config.history, max(config.depths)) + lanes * min(config.history, config.refine)
+    history = 0 if config.optimiser == "adam" else 8 * pairs * config.channels
+    return height * width * (_IMAGE + _FEATURES * lanes // config.reduce**2 + history)
 
 
 def available(device: Any = None) -> int | None:
@@ -51,15 +55,22 @@ def available(device: Any = None) -> int | None:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None, limit: int | None = None) -> int:
+def chunk(
+    config: Config,
+    shape: tuple[int, int, int],
+    wanted: int | None = None,
+    limit: int | None = None,
+    device: Any = None,
+) -> int:
     """How many images of a batch to solve at a time.
 
     Args:
         config: the settings.
         shape: (B, H, W) of the batch.
-        wanted: so many, if there are as many; by default as many as 2 GiB hold, and of those numbers the largest that
-            divides the batch evenly.
+        wanted: so many, if there are as many; by default as many as 2 GiB hold, or a quarter of an accelerator's memory
+            if that is more, and of those numbers the largest that divides the batch evenly.
         limit: bytes that the device has; `available` by default.
+        device: by default the one that JAX computes on.
 
     Raises:
         ValueError: the estimate is above the limit, or fewer than 1 are wanted.
@@ -67,18 +78,18 @@ def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None
     Examples:
         >>> from rnst_jax import presets
         >>> chunk(presets.get("balanced"), (40, 256, 256))
-        20
+        10
         >>> chunk(presets.get("balanced"), (40, 4096, 4096), limit=8 * 2**30)
         Traceback (most recent call last):
-        ValueError: 1 image of 4096 x 4096 at a time would take about 23.4 GiB, and the device has 8.0 GiB; crop it
+        ValueError: 1 image of 4096 x 4096 at a time would take about 27.7 GiB, and the device has 8.0 GiB; crop it
     """
     if wanted is not None and wanted < 1:
         raise ValueError(f"chunk must be 1 or more, not {wanted}")
     count, height, width = shape
     each = per_image(config, height, width)
-    most = max(1, min(count, _BUDGET // each))
+    limit = available(device) if limit is None else limit
+    most = max(1, min(count, _budget(device, limit) // each))
     size = max(n for n in range(1, most + 1) if count % n == 0) if wanted is None else min(wanted, count)
-    limit = available() if limit is None else limit
     if limit is not None and size * each > limit:
         remedy = f"give a chunk of {limit // each}" if each <= limit else "crop it"
         raise ValueError(
@@ -86,3 +97,8 @@ def chunk(config: Config, shape: tuple[int, int, int], wanted: int | None = None
             f"{size * each / 2**30:.1f} GiB, and the device has {limit / 2**30:.1f} GiB; {remedy}"
         )
     return size
+
+
+def _budget(device: Any, limit: int | None) -> int:
+    platform = device.platform if device else next(iter(jnp.zeros(()).devices())).platform
+    return _BUDGET if platform == "cpu" or limit is None else max(_BUDGET, limit // _SHARE)

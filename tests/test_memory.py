@@ -1,6 +1,7 @@
 """The estimate of memory, what is made of it, and what XLA says of the same program."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def test_a_chunk_divides_the_batch_and_stays_within_its_budget():
 
 
 def test_what_cannot_fit_is_refused_with_the_estimate():
-    with pytest.raises(ValueError, match=r"8 images of 256 x 256 .* 0\.7 GiB, and the device has 0\.5 GiB; .* of 5"):
+    with pytest.raises(ValueError, match=r"8 images of 256 x 256 .* 0\.9 GiB, and the device has 0\.5 GiB; .* of 4"):
         memory.chunk(BALANCED, (8, 256, 256), 8, limit=2**29)
     with pytest.raises(ValueError, match="crop it"):
         memory.chunk(BALANCED, (1, 256, 256), limit=2**20)
@@ -42,11 +43,30 @@ def test_the_machine_has_memory():
         assert memory.available() == memory.available(jax.devices()[0])
 
 
-@pytest.mark.parametrize("chunk", [1, 4])
-def test_xla_takes_about_as_much_as_estimated(chunk):
+def test_an_accelerator_gives_a_quarter_of_its_memory():
+    gpu = types.SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 80 * 2**30})
+    fits = 20 * 2**30 // memory.per_image(BALANCED, 256, 256)
+    assert memory.chunk(BALANCED, (3 * fits, 256, 256), device=gpu) == fits
+    small = types.SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 4 * 2**30})
+    assert memory.chunk(BALANCED, (360, 256, 256), device=small) == memory.chunk(BALANCED, (360, 256, 256), limit=2**40)
+
+
+PIXELS = {"parametrisation": "pixels", "optimiser": "torch-lbfgs", "depths": (30,), "history": 30}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "changes"),
+    [
+        (4, {}),
+        (1, {"reduce": 4}),
+        (1, {"candidates": 2, "refine": 2, "reduce": 1}),
+        (1, PIXELS | {"reduce": 1, "candidates": 3}),
+    ],
+)
+def test_xla_takes_about_as_much_as_estimated(chunk, changes):
     image, outline = head(160, 144)
     images = np.stack([rician(image, 0.05, seed) for seed in range(4)])
-    preset = dataclasses.replace(BALANCED, native=1, depths=(2,), denoiser="gaussian")
+    preset = dataclasses.replace(BALANCED, **({"native": 1, "depths": (2,), "denoiser": "gaussian"} | changes))
     found = api.prepare(images / images.max(), image[None], preset=preset, mask=np.stack([outline] * 4), chunk=chunk)
     compiled = api.solve_batch.lower(found.batch, *found.shared, **found.sizes).compile()
     taken = compiled.memory_analysis().temp_size_in_bytes

@@ -69,7 +69,7 @@ def chunk(args: argparse.Namespace, case: Case, config: Any, device: Any) -> int
     from rnst_jax import memory
 
     wanted = args.chunk or (ON_CPU if device.platform == "cpu" else None)
-    return memory.chunk(config, shape(case, config), wanted, memory.available(device))
+    return memory.chunk(config, shape(case, config), wanted, device=device)
 
 
 def shape(case: Case, config: Any) -> tuple[int, int, int]:
