@@ -39,7 +39,7 @@ class Linear:
     Attributes:
         first: the value at step 0.
         last: the value from step ``steps`` - 1 on.
-        steps: how many steps the change takes, more than 1.
+        steps: how many steps the change takes; with 1 every step has ``last``.
 
     Examples:
         >>> [float(Linear(1.0, 0.0, 3)(n)) for n in range(4)]
@@ -62,7 +62,7 @@ class Geometric:
     Attributes:
         first: the value at step 0, positive.
         last: the value from step ``steps`` - 1 on, positive.
-        steps: how many steps the change takes, more than 1.
+        steps: how many steps the change takes; with 1 every step has ``last``.
 
     Examples:
         >>> [round(float(Geometric(4.0, 1.0, 3)(n)), 3) for n in range(4)]
@@ -99,4 +99,5 @@ class Listed:
 
 
 def _progress(step: Step, steps: Scalar) -> Scalar:
-    return jnp.minimum(step / (steps - 1), 1.0)
+    several = jnp.asarray(steps) > 1
+    return jnp.where(several, jnp.minimum(step / jnp.where(several, steps - 1, 1), 1.0), 1.0)

@@ -52,6 +52,11 @@ def test_a_folder_that_others_may_write_to_is_refused(scan, capsys):
     scans.refused(capsys, [*scans.ARGV, "--compilation-cache", "c.toml"], 2, "c.toml", "is not a folder")
 
 
+def test_a_refused_run_makes_no_folder(scan, capsys):
+    scans.refused(capsys, [*scans.ARGV, "--compilation-cache", "deep/cache", "--trace", "t.txt"], 2, "t.txt", ".npz")
+    assert not pathlib.Path("deep").exists()
+
+
 def test_a_dry_run_makes_no_folder(scan):
     assert main([*scans.ARGV, "--compilation-cache", "deep/cache", "--dry-run", "-q"]) == 0
     assert not os.path.exists("deep")

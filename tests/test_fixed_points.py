@@ -280,6 +280,11 @@ def test_schedules_reach_step_and_denoiser():
     np.testing.assert_allclose(images, [0.4, 0.2, 0.1, 0.1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("schedule", [Linear, Geometric])
+def test_a_change_in_one_step_has_the_last_value(schedule):
+    assert [float(schedule(4.0, 1.0, 1)(n)) for n in (0, 1)] == [1.0, 1.0]
+
+
 class TestScoresAndEvaluations:
     problem = problem_of(Identity())
 

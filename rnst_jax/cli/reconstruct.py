@@ -194,12 +194,13 @@ def check(args: argparse.Namespace) -> pathlib.Path:
     # the folders of a cohort are not made for a dry run
     unmade = args.cohort and args.dry_run
     sidecar = nifti.sidecar(args.out) if unmade else nifti.check_outputs(args.out, inputs, options.may_replace(args))
-    if args.compilation_cache and not args.dry_run:
-        cache.prepare(args.compilation_cache)
     dicom.check(args)
     report.check(args, inputs)
     if args.trace:
         if args.trace.suffix != ".npz":
             raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")
         check_output(args.trace, inputs, options.may_replace(args))
+    # last, for it makes the folder
+    if args.compilation_cache and not args.dry_run:
+        cache.prepare(args.compilation_cache)
     return sidecar

@@ -62,7 +62,7 @@ def estimate_sensitivity(
     Args:
         kspace: centred, zero where nothing was measured; the window should be sampled in full.
         size: rows and columns of the window, static; small enough that the coils are smooth, large enough that they
-            are not constant.
+            are not constant. It is symmetric: an even size has one coefficient more, at its lower and its upper end.
 
     Returns:
         The maps, the dtype of ``kspace``; 1 / sqrt(C) for all coils where all their images are exactly 0.

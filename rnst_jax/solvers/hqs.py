@@ -53,7 +53,7 @@ def annealed(
 
     Args:
         denoiser: D(x, sigma).
-        steps: how many outer iterations the fall takes, more than 1.
+        steps: how many outer iterations the fall takes; 1 has the last level only.
         first: the first level in units of the problem's sigma.
         last: the last one.
         lam: weight of the prior.
