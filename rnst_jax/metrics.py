@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from rnst_jax.filters import dilated, laplacian_of_gaussian, log_radius, separable
 from rnst_jax.order import quantile
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar
 
 Window = Literal["uniform", "gaussian"]
@@ -37,7 +38,7 @@ def psnr(reference: Image, image: Image, *, data_range: Scalar = 1.0, mask: Arra
         >>> round(psnr(jnp.zeros((4, 4)), jnp.full((4, 4), 0.1)).item(), 3)
         20.0
     """
-    reference, image = _floats(reference), _floats(image)
+    reference, image = wide(reference), wide(image)
     return 10 * jnp.log10(jnp.square(data_range) / _mean(jnp.square(image - reference), mask))
 
 
@@ -51,7 +52,7 @@ def nmse(reference: Image, image: Image, *, mask: Array | None = None) -> Float[
         >>> round(nmse(jnp.full((2, 2), 2.0), jnp.full((2, 2), 1.0)).item(), 3)
         0.25
     """
-    reference, image = _floats(reference), _floats(image)
+    reference, image = wide(reference), wide(image)
     return _mean(jnp.square(image - reference), mask) / _mean(jnp.square(reference), mask)
 
 
@@ -118,7 +119,7 @@ def ssim_map(reference: Image, image: Image, *, data_range: Scalar = 1.0, window
         raise ValueError(f"an image of {height} x {width} is smaller than the {taps} x {taps} window")
     correction = taps**2 / (taps**2 - 1) if window == "uniform" else 1.0
 
-    pair = jnp.stack([_floats(reference), _floats(image)])
+    pair = jnp.stack([wide(reference), wide(image)])
     means = jax.vmap(lambda x: separable(x, weights))(pair)
     pad = taps // 2
     padded = jnp.pad(pair, ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")
@@ -160,7 +161,7 @@ def hfen(reference: Image, image: Image, *, sigma: float = 1.5, mask: Array | No
         0.5
     """
     reach = log_radius(sigma)
-    reference, image = (_floats(_read(x, mask, reach)) for x in (reference, image))
+    reference, image = (wide(_read(x, mask, reach)) for x in (reference, image))
     error = laplacian_of_gaussian(image - reference, sigma)
     return jnp.sqrt(_mean(jnp.square(error), mask) / _mean(jnp.square(laplacian_of_gaussian(reference, sigma)), mask))
 
@@ -216,12 +217,6 @@ def minmax_scores(reference: Image, image: Image) -> dict[str, Float[Array, ""]]
     """
     r, x = _unit(reference), _unit(image)
     return {"minmax_psnr": psnr(r, x), "minmax_ssim": ssim(r, x)}
-
-
-def _floats(image: Image) -> Image:
-    """In float32 or better: differences of integers would wrap."""
-    image = jnp.asarray(image)
-    return image.astype(jnp.promote_types(image.dtype, jnp.float32))
 
 
 def _read(image: Image, mask: Array | None, reach: int) -> Image:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnst_jax.denoise.block_matching import HIGHEST, Groups, Patches, collaborate, extract, group_size, overlay
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 KAISER_BETA = 2.0
@@ -97,10 +98,10 @@ class Bm3d:
 # jitted, so that a call outside of jit decides near-ties as one inside
 @jax.jit
 def _denoise(model: Bm3d, x: Image, sigma: Scalar) -> Image:
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    sigma, threshold = jnp.asarray(sigma, wide.dtype), jnp.asarray(model.threshold, wide.dtype)
-    y, dct, wavelet = extract(wide, model.block), dct_matrix(model.block), wavelet_matrix(model.block)
-    variance = jnp.maximum(jnp.asarray(model.wiener, wide.dtype) * jnp.square(sigma), jnp.finfo(wide.dtype).tiny)
+    full = wide(x)
+    sigma, threshold = jnp.asarray(sigma, full.dtype), jnp.asarray(model.threshold, full.dtype)
+    y, dct, wavelet = extract(full, model.block), dct_matrix(model.block), wavelet_matrix(model.block)
+    variance = jnp.maximum(jnp.asarray(model.wiener, full.dtype) * jnp.square(sigma), jnp.finfo(full.dtype).tiny)
 
     def keep(c):
         dropped = jnp.abs(c) < threshold * sigma  # NaN is not

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from rnst_jax.features import weights
 from rnst_jax.features.layers import convolve
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 DEPTH, WIDTH = 17, 64
@@ -82,17 +83,17 @@ class DnCNN:
         """
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"DnCNN takes images of real floating numbers in [0, 1], not {x.dtype}; convert it first")
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        sigma = jnp.asarray(sigma, wide.dtype)
+        full = wide(x)
+        sigma = jnp.asarray(sigma, full.dtype)
         floored = jnp.maximum(sigma, self.floor)
         conditioned = self.params["conv0"]["kernel"].shape[2] == 2
-        z = jnp.clip(wide, 0, 1) if conditioned else wide
+        z = jnp.clip(full, 0, 1) if conditioned else full
         scale = self.level / (jnp.maximum(sigma, self.level) if conditioned else floored)
         channels = [scale * z] + conditioned * [jnp.full_like(z, 1) * scale * floored]
         noise = Network().apply({"params": self.params}, jnp.stack(channels, -1)[None])
         estimate = z - noise[0, ..., 0] / scale  # type: ignore[index]
         weight = jnp.square(jnp.minimum(sigma / self.floor, 1))
-        return (wide + weight * (estimate - wide)).astype(x.dtype)
+        return (full + weight * (estimate - full)).astype(x.dtype)
 
 
 def dncnn(variant: str = "conditioned") -> DnCNN:

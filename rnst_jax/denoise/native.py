@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool
 
 from rnst_jax.filters import separable
 from rnst_jax.order import quantile
+from rnst_jax.precision import wide
 from rnst_jax.types import Denoiser, Image, Scalar, pytree
 
 _NEAR = 5
@@ -99,7 +100,7 @@ def resized(x: Image, size: int, axis: int, apodisation: Scalar = 0.0) -> Image:
     """Crop the Fourier transform along an axis to ``size``, or fill it with zeros; blur by so many new pixels."""
     n = x.shape[axis]
     # no transform takes half precision
-    spectrum = jnp.fft.rfft(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=axis)
+    spectrum = jnp.fft.rfft(wide(x), axis=axis)
     shared = min(n, size)
     spectrum = jax.lax.slice_in_dim(spectrum, 0, shared // 2 + 1, axis=axis)
     if n != size and shared % 2 == 0:

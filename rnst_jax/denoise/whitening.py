@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from rnst_jax.denoise.noise import estimate_noise
 from rnst_jax.filters import dilated
+from rnst_jax.precision import wide
 from rnst_jax.types import Batch, Image, Scalar
 
 _APART = 8
@@ -93,14 +94,14 @@ def unfiltered(x: Image, edges: Float[Array, "2"], share: Scalar, factor: float)
         >>> round(float(unfiltered(x, jnp.array([0.5, 1.0]), 1.0, 1.0)[4, 4]), 2)
         1.41
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # no transform takes half precision
+    full = wide(x)  # no transform takes half precision
     for axis, e in enumerate(edges):
         n = x.shape[axis]
         f = 2 * factor * np.fft.rfftfreq(n)
         window = (1 + e) / 2 + (1 - e) / 2 * jnp.cos(np.pi * f)
-        gain = jnp.where(f <= 1, window ** -jnp.asarray(share, wide.dtype), 1).astype(wide.dtype)
-        wide = jnp.fft.irfft(jnp.fft.rfft(wide, axis=axis) * jnp.expand_dims(gain, 1 - axis), n, axis=axis)
-    return jnp.maximum(wide, 0).astype(x.dtype)
+        gain = jnp.where(f <= 1, window ** -jnp.asarray(share, full.dtype), 1).astype(full.dtype)
+        full = jnp.fft.irfft(jnp.fft.rfft(full, axis=axis) * jnp.expand_dims(gain, 1 - axis), n, axis=axis)
+    return jnp.maximum(full, 0).astype(x.dtype)
 
 
 def whitened(

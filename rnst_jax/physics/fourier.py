@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from rnst_jax.physics.base import LinearPhysics
+from rnst_jax.precision import wide
 from rnst_jax.types import Scalar, pytree
 
 _AXES = (-2, -1)
@@ -24,7 +25,7 @@ def fft2c(x: Array) -> Complex[Array, "..."]:
         >>> fft2c(jnp.ones((2, 4))).real.tolist()
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.8284270763397217, 0.0]]
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.complex64))
+    x = wide(x, jnp.complex64)
     return jnp.fft.fftshift(jnp.fft.fft2(jnp.fft.ifftshift(x, _AXES), norm="ortho"), _AXES)
 
 
@@ -37,7 +38,7 @@ def ifft2c(y: Array) -> Complex[Array, "..."]:
         >>> ifft2c(fft2c(x)).real.round(4).tolist()
         [[1.0, 2.0], [3.0, 4.0]]
     """
-    y = y.astype(jnp.promote_types(y.dtype, jnp.complex64))
+    y = wide(y, jnp.complex64)
     return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(y, _AXES), norm="ortho"), _AXES)
 
 

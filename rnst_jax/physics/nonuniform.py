@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnst_jax.physics.base import LinearPhysics
+from rnst_jax.precision import wide
 from rnst_jax.types import pytree
 
 
@@ -45,7 +46,7 @@ class NonUniformFourier(LinearPhysics):
 
     def forward(self, x: Array) -> Array:
         """The samples, (J,)."""
-        x = x.astype(jnp.promote_types(x.dtype, jnp.complex64))
+        x = wide(x, jnp.complex64)
         return self._gain(x) * _to_points(x, *self._angles(x))
 
     def adjoint(self, y: Array) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnst_jax.linalg import norm
+from rnst_jax.precision import wide
 from rnst_jax.schedules import Number, Step, at
 from rnst_jax.solvers.drive import State
 from rnst_jax.types import Image, Prior, Problem, Scalar
@@ -85,7 +86,7 @@ def relative_change(new: Any, old: Any) -> Float[Array, ""]:
     """
     new, old = jax.lax.stop_gradient((new, old))
     dtype = real_dtype(jax.tree.leaves(old)[0])
-    new, old = jax.tree.map(lambda v: v.astype(jnp.promote_types(v.dtype, jnp.float32)), (new, old))
+    new, old = jax.tree.map(wide, (new, old))
     change, size = norm(jax.tree.map(jnp.subtract, new, old)), norm(old)
     ratio = jnp.where(size > 0, change / jnp.where(size > 0, size, 1), change > 0)
     # a start that is all but 0 is no failure

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from rnst_jax.features import Extractor
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 VGG_STYLE_TAPS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1")
@@ -103,7 +104,7 @@ def smooth_activations(
         >>> smooth_activations(jnp.array([[[0.0, jnp.log(3.0)]]])).round(4).tolist()
         [[[0.5, 1.5]]]
     """
-    f = features.astype(jnp.promote_types(features.dtype, jnp.float32)) / temperature
+    f = wide(features) / temperature
     weights = jnp.ones((*f.shape[:2], 1), f.dtype) if mask is None else mask[..., None].astype(f.dtype)
     top = jax.lax.stop_gradient(jnp.max(jnp.where(weights > 0, f, -jnp.inf)))
     # Positions that do not count are capped, lest they overflow; they are not cut out, lest a NaN there be lost.
@@ -239,7 +240,7 @@ def distance(
 ) -> Float[Array, ""]:
     """The weighted mean of `absolute` differences (``"l1"``), smoothed relative to the target, or of squares."""
     # a mean in half precision would lose what a small step changes
-    difference = difference.astype(jnp.promote_types(difference.dtype, jnp.float32))
+    difference = wide(difference)
     d = difference**2 if kind == "l2" else absolute(difference, smoothing * jnp.abs(target).mean())
     if weights is None:
         return jnp.mean(d)

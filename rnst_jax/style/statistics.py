@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnst_jax.precision import wide
 from rnst_jax.style.losses import absolute, quantiles
 from rnst_jax.types import Image, Scalar
 
@@ -22,7 +23,7 @@ def mean_and_deviation(
         >>> [v.tolist() for v in mean_and_deviation(jnp.array([[[1.0], [3.0]]]))]
         [[2.0], [1.0]]
     """
-    f = features.reshape(-1, features.shape[-1]).astype(jnp.promote_types(features.dtype, jnp.float32))
+    f = wide(features.reshape(-1, features.shape[-1]))
     w = jnp.ones(len(f), f.dtype) if mask is None else mask.reshape(-1).astype(f.dtype)
     w = w / jnp.maximum(w.sum(), 1e-6)
     mean = w @ f
