@@ -320,3 +320,16 @@ def test_interpolation_is_noticed_from_the_noise(method):
     if method is not None:
         x, mask = jax.image.resize(x, (128, 128), method), np.kron(mask, np.ones((2, 2)))
     assert bool(denoise.is_interpolated(x, mask)) == (method is not None)
+
+
+@pytest.mark.parametrize(
+    "model", [denoise.NonLocalMeans(), denoise.TotalVariation(), denoise.Wavelet(), denoise.Gaussian()], ids=str
+)
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_half_precision_is_float32_but_for_rounding(model, sigma):
+    x = jnp.asarray(noisy(head(32)[0], 0.1))
+    expected = model(x.astype(jnp.bfloat16).astype(jnp.float32), jnp.float32(sigma))
+    for dtype, atol in ((jnp.bfloat16, 6e-3), (jnp.float16, 3e-3)):
+        found = model(x.astype(jnp.bfloat16).astype(dtype), jnp.asarray(sigma, dtype))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found.astype(jnp.float32), expected, atol=atol)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 
@@ -40,8 +41,10 @@ class NonLocalMeans:
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
         """Denoise one image; sigma in units of x, 0 or more."""
+        dtype, x = x.dtype, wide(x)
         (height, width), d, r = x.shape, self.patch_distance, self.patch_size // 2
         span = self.patch_size - 1  # before the pixel: span - r, after it: r
+        sigma = jnp.asarray(sigma, x.dtype)
         variance = 2 * jnp.square(sigma)
         # The floor only meets sigma = 0, where patches must be equal to be averaged.
         decay = jnp.maximum(jnp.square(self.h * sigma), 1e-30)
@@ -68,7 +71,7 @@ class NonLocalMeans:
 
         shifts = np.array([(a, b) for a in range(d + 1) for b in range(-d, d + 1) if (a, b) > (0, 0)], np.int32)
         (total, weights), _ = jax.lax.scan(accumulate, (x, jnp.ones_like(x)), shifts.reshape(-1, 2))
-        return total / weights
+        return (total / weights).astype(dtype)
 
 
 def _box(x: Image, size: int) -> Image:

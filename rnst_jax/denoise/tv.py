@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 
@@ -32,7 +33,8 @@ class TotalVariation:
 
     def __call__(self, x: Image, sigma: Scalar) -> Image:
         """Denoise one image; sigma in units of x, 0 or more."""
-        bound = jnp.square(self.weight * sigma)
+        dtype, x = x.dtype, wide(x)
+        bound = jnp.square(self.weight * jnp.asarray(sigma, x.dtype))
 
         def project(q):
             # rsqrt of a maximum, and not a division by the length: its derivative at q = 0 is finite.
@@ -45,7 +47,7 @@ class TotalVariation:
 
         zero = jnp.zeros((2, *x.shape), x.dtype)
         q, _ = jax.lax.fori_loop(0, self.iterations, iterate, (zero, zero))
-        return x + _divergence(q)
+        return (x + _divergence(q)).astype(dtype)
 
 
 def _gradient(u: Image) -> Float[Array, "2 height width"]:

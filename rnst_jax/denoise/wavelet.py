@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnst_jax.precision import wide
 from rnst_jax.types import Image, Scalar, pytree
 
 
@@ -51,10 +52,11 @@ class Wavelet:
             raise ValueError(f"moments must be 1 to 10, not {self.moments}")
         if self.levels < 1 or self.shifts < 1:
             raise ValueError(f"levels and shifts must be 1 or more, not {self.levels} and {self.shifts}")
+        dtype, x = x.dtype, wide(x)
         levels = max(1, min(self.levels, int(math.log2(max(1, min(x.shape) / (2 * self.moments - 1))))))
         size = 2**levels
         padded = jnp.pad(x, [(0, -n % size) for n in x.shape], mode="symmetric")
-        variance = jnp.asarray(jnp.square(sigma), x.dtype)
+        variance = jnp.square(jnp.asarray(sigma, x.dtype))
 
         def shifted(total: Image, shift: Array) -> tuple[Image, None]:
             image = self._shrink(jnp.roll(padded, shift, (0, 1)), variance, levels)
@@ -62,7 +64,7 @@ class Wavelet:
 
         shifts = jnp.array([(i, j) for i in range(self.shifts) for j in range(self.shifts)], jnp.int32)
         total, _ = jax.lax.scan(shifted, jnp.zeros_like(padded), shifts)
-        return total[: x.shape[0], : x.shape[1]] / len(shifts)
+        return (total[: x.shape[0], : x.shape[1]] / len(shifts)).astype(dtype)
 
     def _shrink(self, x: Image, variance: Scalar, levels: int) -> Image:
         low = daubechies(self.moments)
