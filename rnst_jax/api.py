@@ -187,6 +187,10 @@ def solve_batch(
             image = spread_highlights(image, case.mask, case.style, case.style_mask, share * jnp.any(case.rim > 0))
         return dataclasses.replace(result, image=image)
 
-    if chunk == len(batch.sigma):
+    total = len(batch.sigma)
+    if chunk == total:
         return jax.vmap(one)(batch)
-    return jax.lax.map(one, batch, batch_size=chunk)
+    # filled up with copies of the last image: a smaller last part would be a second program
+    lanes = np.minimum(np.arange(-(-total // chunk) * chunk), total - 1)
+    filled = batch if len(lanes) == total else jax.tree.map(lambda leaf: leaf[lanes], batch)
+    return jax.tree.map(lambda leaf: leaf[:total], jax.lax.map(one, filled, batch_size=chunk))

@@ -68,7 +68,7 @@ def chunk(
         config: the settings.
         shape: (B, H, W) of the batch.
         wanted: so many, if there are as many; by default as many as 2 GiB hold, or a quarter of an accelerator's memory
-            if that is more, and of those numbers the largest that divides the batch evenly.
+            if that is more, or fewer if that makes the parts equally large.
         limit: bytes that the device has; `available` by default.
         device: by default the one that JAX computes on.
 
@@ -78,7 +78,7 @@ def chunk(
     Examples:
         >>> from rnst_jax import presets
         >>> chunk(presets.get("balanced"), (40, 256, 256))
-        10
+        14
         >>> chunk(presets.get("balanced"), (40, 4096, 4096), limit=8 * 2**30)
         Traceback (most recent call last):
         ValueError: 1 image of 4096 x 4096 at a time would take about 27.7 GiB, and the device has 8.0 GiB; crop it
@@ -88,8 +88,8 @@ def chunk(
     count, height, width = shape
     each = per_image(config, height, width)
     limit = available(device) if limit is None else limit
-    most = max(1, min(count, _budget(device, limit) // each))
-    size = max(n for n in range(1, most + 1) if count % n == 0) if wanted is None else min(wanted, count)
+    parts = -(-count // max(1, min(count, _budget(device, limit) // each)))
+    size = -(-count // parts) if wanted is None else min(wanted, count)
     if limit is not None and size * each > limit:
         remedy = f"give a chunk of {limit // each}" if each <= limit else "crop it"
         raise ValueError(

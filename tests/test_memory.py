@@ -16,12 +16,14 @@ from .test_mask import head, rician
 BALANCED = rnst.presets.get("balanced")
 
 
-def test_a_chunk_divides_the_batch_and_stays_within_its_budget():
+def test_chunks_are_few_and_equally_large_and_stay_within_their_budget():
     each = memory.per_image(BALANCED, 256, 256)
-    for count in (1, 7, 24, 180):
+    for count in (1, 7, 19, 24, 180):
         size = memory.chunk(BALANCED, (count, 256, 256), limit=2**40)
-        assert count % size == 0
-        assert size == 1 or size * each <= 2**31
+        parts = -(-count // size)
+        assert size * each <= 2**31
+        assert parts == 1 or -(-count // (parts - 1)) * each > 2**31, "fewer parts would not fit"
+        assert size == -(-count // parts)
     assert memory.chunk(BALANCED, (5, 64, 64), 3, limit=2**40) == 3
     assert memory.chunk(BALANCED, (2, 64, 64), 3, limit=2**40) == 2
 

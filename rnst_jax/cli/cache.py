@@ -18,16 +18,16 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def prepare(folder: pathlib.Path) -> None:
-    """Make the folder with mode 0700, or check one that is there: what lies in it is run as code.
+def check(folder: pathlib.Path) -> None:
+    """Refuse a folder that is there and cannot be the cache: what lies in it is run as code.
 
     Raises:
         UsageError: it is no folder, it is somebody else's, or others may write to it.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UsageError(f"{folder}: is not a folder; give another --compilation-cache") from error
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is not a folder; give another --compilation-cache")
     found = folder.stat()
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         raise UsageError(
@@ -37,10 +37,16 @@ def prepare(folder: pathlib.Path) -> None:
 
 
 def use(folder: pathlib.Path) -> None:
-    """Have JAX keep and look for compiled programs in the folder, from now on in this process."""
+    """Have JAX keep and look for compiled programs in the folder, from now on in this process; made with mode 0700.
+
+    Raises:
+        UsageError: as `check`.
+    """
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
+    check(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # JAX opens its cache once and would stay with the first folder
     compilation_cache.reset_cache()
     jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))

@@ -200,7 +200,6 @@ def check(args: argparse.Namespace) -> pathlib.Path:
         if args.trace.suffix != ".npz":
             raise UsageError(f"{args.trace}: the trace is an .npz file; give a name that ends in .npz")
         check_output(args.trace, inputs, options.may_replace(args))
-    # last, for it makes the folder
-    if args.compilation_cache and not args.dry_run:
-        cache.prepare(args.compilation_cache)
+    if args.compilation_cache:
+        cache.check(args.compilation_cache)
     return sidecar
