@@ -11,9 +11,9 @@ _IMAGE, _FEATURES = 1100, 2700
 """Bytes per pixel, read off XLA's own account of programs with VGG16 to conv4_1 in float32: of what surrounds the
 evaluations, and of one evaluation of the loss and its gradient at full resolution."""
 _BUDGET = 2**31
-"""Bytes that a chunk may take when its size is chosen automatically, on a CPU or a small accelerator."""
+"""Bytes that a chunk may take when its size is chosen automatically, if the device has twice as many."""
 _SHARE = 4
-"""On others a chunk may take one part in so many of the memory."""
+"""Of an accelerator's memory it may take one part in so many, if that is more."""
 
 
 def per_image(config: Config, height: int, width: int) -> int:
@@ -100,5 +100,9 @@ def chunk(
 
 
 def _budget(device: Any, limit: int | None) -> int:
+    """Bytes for a chunk whose size is chosen: never more than half of what there is."""
+    if limit is None:
+        return _BUDGET
     platform = device.platform if device else next(iter(jnp.zeros(()).devices())).platform
-    return _BUDGET if platform == "cpu" or limit is None else max(_BUDGET, limit // _SHARE)
+    wanted = _BUDGET if platform == "cpu" else max(_BUDGET, limit // _SHARE)
+    return min(wanted, limit // 2)

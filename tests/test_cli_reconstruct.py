@@ -16,6 +16,7 @@ import safetensors.numpy
 import rnst_jax
 from rnst_jax.api import Parts
 from rnst_jax.cli import settings as command
+from rnst_jax.cli import solving
 from rnst_jax.cli.main import main
 from rnst_jax.io.errors import RefusedInput
 from rnst_jax.presets import Config
@@ -93,6 +94,18 @@ def solver(monkeypatch):
         return fake
 
     return install
+
+
+@pytest.mark.parametrize(
+    ("platform", "gigabytes", "wanted", "expected"),
+    [("cpu", 8, None, 2), ("gpu", 80, None, 16), ("gpu", 80, 5, 5), ("gpu", 1, None, 2)],
+)
+def test_scans_share_a_number_of_slices_at_a_time(monkeypatch, platform, gigabytes, wanted, expected):
+    """Whatever their own number, so that they share a program; fewer where so many do not fit."""
+    device = types.SimpleNamespace(platform=platform, memory_stats=lambda: {"bytes_limit": gigabytes * 2**30})
+    monkeypatch.setattr(solving, "shape", lambda *_: (180, 340, 340))
+    args = argparse.Namespace(chunk=wanted)
+    assert solving.chunk(args, None, rnst_jax.presets.get("balanced"), device) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("planned", "within"), [(10, False), (20_000, True)])

@@ -51,6 +51,8 @@ def test_an_accelerator_gives_a_quarter_of_its_memory():
     assert memory.chunk(BALANCED, (3 * fits, 256, 256), device=gpu) == fits
     small = types.SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 4 * 2**30})
     assert memory.chunk(BALANCED, (360, 256, 256), device=small) == memory.chunk(BALANCED, (360, 256, 256), limit=2**40)
+    tiny = types.SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 2**30})
+    assert memory.chunk(BALANCED, (360, 256, 256), device=tiny) == 4
 
 
 PIXELS = {"parametrisation": "pixels", "optimiser": "torch-lbfgs", "depths": (30,), "history": 30}
