@@ -32,6 +32,8 @@ from rnst_jax.solvers.drive import State
 from rnst_jax.types import Problem
 
 KEYS = ("row", "set", "plane", "noise")
+Scores = list[list[dict[str, float]]]
+"""Of every slice of every group."""
 
 
 class Run(NamedTuple):
@@ -88,8 +90,8 @@ class Progress(NamedTuple):
         x = np.asarray(start.x)
         return cls(x, x, np.asarray(start.score), np.zeros(0), np.zeros((0, len(common.METRICS))))
 
-    def next(self, run: Run) -> "Progress":
-        """After one more iteration."""
+    def next(self, run: Run) -> "tuple[Progress, Scores]":
+        """After one more iteration, and what the best iterate scores then."""
         state = dataclasses.replace(run.start, x=self.x, score=self.score)
         began = time.perf_counter()
         new = jax.block_until_ready(run.step(state, len(self.seconds)))
@@ -98,20 +100,20 @@ class Progress(NamedTuple):
         record.check_finite("images", x)
         better = score < self.score
         best = np.where(better.reshape(-1, *[1] * (x.ndim - 1)), x, self.best)
-        means = [np.mean([s[m] for each in scores(run, best) for s in each]) for m in common.METRICS]
-        return Progress(
-            x, best, np.where(better, score, self.score), seconds, np.concatenate([self.trajectory, [means]])
-        )
+        found = scores(run, best)
+        means = [np.mean([s[m] for each in found for s in each]) for m in common.METRICS]
+        trajectory = np.concatenate([self.trajectory, [means]])
+        return Progress(x, best, np.where(better, score, self.score), seconds, trajectory), found
 
 
-def scores(run: Run, images: np.ndarray) -> list[list[dict[str, float]]]:
+def scores(run: Run, images: np.ndarray) -> Scores:
     """The scores of every slice of every group."""
     grey = images[..., 0] if images.ndim == 4 else images
     ends = np.cumsum([len(g.y) for g in run.groups])[:-1]
     return [evaluate.score(g, part) for g, part in zip(run.groups, np.split(grey, ends), strict=True)]
 
 
-def rows(run: Run, progress: Progress, preset: str, environment: dict[str, Any]) -> list[dict[str, Any]]:
+def rows(run: Run, progress: Progress, found: Scores, preset: str, environment: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each group."""
     shared = {
         "iterations": len(progress.seconds),
@@ -122,8 +124,7 @@ def rows(run: Run, progress: Progress, preset: str, environment: dict[str, Any])
         "weights": "vgg16 (ImageNet)",
     }
     shared |= record.taken_on(environment)
-    found = zip(run.groups, scores(run, progress.best), strict=True)
-    return [{"row": preset, **g.name, "scores": each, **shared} for g, each in found]
+    return [{"row": preset, **g.name, "scores": s, **shared} for g, s in zip(run.groups, found, strict=True)]
 
 
 def main() -> None:
@@ -151,9 +152,9 @@ def main() -> None:
             spent = progress.seconds[-1] if len(progress.seconds) else 0.0
             if len(progress.seconds) > number or time.perf_counter() - began + 1.2 * spent > args.limit:
                 continue
-            progress = progress.next(run)
+            progress, found = progress.next(run)
             np.savez_compressed(saved, **progress._asdict())
-            for row in rows(run, progress, args.preset, environment):
+            for row in rows(run, progress, found, args.preset, environment):
                 record.append(args.output, row, KEYS)
             means = dict(zip(common.METRICS, progress.trajectory[-1].round(4).tolist(), strict=True))
             print(kind, plane, len(progress.seconds), round(progress.seconds[-1], 1), json.dumps(means), flush=True)
