@@ -88,9 +88,8 @@ def compile_parts(y: Array | np.ndarray, style: Batch | np.ndarray, **options: A
     found = prepare(y, style, **options)
     total, size = len(found.batch.sigma), found.sizes["chunk"]
 
-    def part(number: int) -> Any:
-        lanes = np.minimum(np.arange(number * size, (number + 1) * size), total - 1)
-        return jax.tree.map(lambda leaf: leaf[lanes], found.batch)
+    def part(number: int) -> Cases:
+        return filled(found.batch, number * size, (number + 1) * size)
 
     compiled = solve_batch.lower(part(0), *found.shared, **found.sizes).compile()
 
@@ -190,7 +189,12 @@ def solve_batch(
     total = len(batch.sigma)
     if chunk == total:
         return jax.vmap(one)(batch)
-    # filled up with copies of the last image: a smaller last part would be a second program
-    lanes = np.minimum(np.arange(-(-total // chunk) * chunk), total - 1)
-    filled = batch if len(lanes) == total else jax.tree.map(lambda leaf: leaf[lanes], batch)
-    return jax.tree.map(lambda leaf: leaf[:total], jax.lax.map(one, filled, batch_size=chunk))
+    if total % chunk:  # a smaller last part would be a second program
+        batch = filled(batch, 0, -(-total // chunk) * chunk)
+    return jax.tree.map(lambda leaf: leaf[:total], jax.lax.map(one, batch, batch_size=chunk))
+
+
+def filled(batch: Cases, start: int, stop: int) -> Cases:
+    """The images from start to stop of a batch, past its end copies of its last one."""
+    lanes = np.minimum(np.arange(start, stop), len(batch.sigma) - 1)
+    return jax.tree.map(lambda leaf: leaf[lanes], batch)

@@ -54,9 +54,9 @@ def reconstruct(
     mesh = Mesh(np.array(jax.devices() if devices is None else devices), (_AXIS,))
     count = len(found.batch.sigma)
     share = -(-count // mesh.size)
-    filled = np.minimum(np.arange(share * mesh.size), count - 1)
     sizes = found.sizes | {"chunk": min(found.sizes["chunk"], share)}
-    batch = jax.tree.map(lambda a: _place(a[filled], NamedSharding(mesh, _PARTS)), found.batch)
+    filled = api.filled(found.batch, 0, share * mesh.size)
+    batch = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, _PARTS)), filled)
     shared = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, _WHOLE)), found.shared)
     result = _solve_parts(batch, shared, mesh=mesh, **sizes)
     if jax.process_count() > 1:
