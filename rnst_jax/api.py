@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnst_jax import scalp
+from rnst_jax import compiling, scalp
 from rnst_jax.preparation import Cases, prepare
 from rnst_jax.presets import Config
 from rnst_jax.solvers import Solver, drive
@@ -63,7 +63,7 @@ def compile(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any) ->
     So that compile time and run time can be told apart: ``run = compile(y, style)``, then ``run()``.
     """
     found = prepare(y, style, **options)
-    compiled = solve_batch.lower(found.batch, *found.shared, **found.sizes).compile()
+    compiled = compile_batch(found.batch, *found.shared, **found.sizes)
     return functools.partial(compiled, found.batch, *found.shared)
 
 
@@ -91,7 +91,7 @@ def compile_parts(y: Array | np.ndarray, style: Batch | np.ndarray, **options: A
     def part(number: int) -> Cases:
         return filled(found.batch, number * size, (number + 1) * size)
 
-    compiled = solve_batch.lower(part(0), *found.shared, **found.sizes).compile()
+    compiled = compile_batch(part(0), *found.shared, **found.sizes)
 
     def run(number: int) -> Result:
         result = compiled(part(number), *found.shared)
@@ -160,7 +160,6 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     return compile(y, style, **options)()
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "chunk"))
 def solve_batch(
     batch: Cases,
     physics: Any,
@@ -171,7 +170,7 @@ def solve_batch(
     max_steps: int,
     chunk: int,
 ) -> Result:
-    """Solve what `prepare` has made, ``chunk`` images at a time."""
+    """Solve what `prepare` has made, ``chunk`` images at a time; without jit, as `solve`."""
 
     def one(case: Cases) -> Result:
         own = physics if case.physics is None else case.physics
@@ -192,6 +191,10 @@ def solve_batch(
     if total % chunk:  # a smaller last part would be a second program
         batch = filled(batch, 0, -(-total // chunk) * chunk)
     return jax.tree.map(lambda leaf: leaf[:total], jax.lax.map(one, batch, batch_size=chunk))
+
+
+compile_batch = compiling.compiler(solve_batch, ("max_steps", "chunk"))
+"""From the arguments of `solve_batch` to the program that solves batches of these sizes."""
 
 
 def filled(batch: Cases, start: int, stop: int) -> Cases:

@@ -1,6 +1,5 @@
 """A batch of slices over several devices, of one host or of many."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from rnst_jax import api
+from rnst_jax import api, compiling
 from rnst_jax.types import Batch, Result
 
 _AXIS = "slices"
@@ -58,13 +57,12 @@ def reconstruct(
     filled = api.filled(found.batch, 0, share * mesh.size)
     batch = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, _PARTS)), filled)
     shared = jax.tree.map(lambda a: _place(a, NamedSharding(mesh, _WHOLE)), found.shared)
-    result = _solve_parts(batch, shared, mesh=mesh, **sizes)
+    result = _compile_parts(batch, shared, mesh=mesh, **sizes)(batch, shared)
     if jax.process_count() > 1:
         result = multihost_utils.process_allgather(result, tiled=True)
     return jax.tree.map(lambda a: a[:count], result)
 
 
-@functools.partial(jax.jit, static_argnames=("mesh", "max_steps", "chunk"))
 def _solve_parts(batch: Any, shared: tuple[Any, ...], *, mesh: Mesh, **sizes: int) -> Result:
     def solve(batch: Any, shared: tuple[Any, ...]) -> Result:
         return api.solve_batch(batch, *shared, **sizes)
@@ -72,6 +70,9 @@ def _solve_parts(batch: Any, shared: tuple[Any, ...], *, mesh: Mesh, **sizes: in
     # every part is solved by itself: there is no replication to check
     parts = jax.shard_map(solve, mesh=mesh, in_specs=(_PARTS, _WHOLE), out_specs=_PARTS, check_vma=False)
     return parts(batch, shared)
+
+
+_compile_parts = compiling.compiler(_solve_parts, ("mesh", "max_steps", "chunk"))
 
 
 def _place(leaf: Any, sharding: NamedSharding) -> Array:

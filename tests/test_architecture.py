@@ -16,6 +16,7 @@ LEAVES = (
     "version",
     "checksum",
     "precision",
+    "compiling",
     "types",
     "ranges",
     "schedules",
@@ -34,6 +35,7 @@ ALLOWED = {
     "version": (),
     "checksum": (),
     "precision": (),
+    "compiling": (),
     "types": (),
     "ranges": (),
     "schedules": ("types",),
@@ -55,8 +57,8 @@ ALLOWED = {
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "memory": ("presets",),
     "preparation": ("types", "ranges", "mask", "scalp", "bias", "denoise", "features", "physics", "presets", "memory"),
-    "api": ("types", "scalp", "style", "solvers", "presets", "preparation"),
-    "parallel": ("types", "api"),
+    "api": ("types", "compiling", "scalp", "style", "solvers", "presets", "preparation"),
+    "parallel": ("types", "compiling", "api"),
 }
 """Which rooms a room may import; whatever is not here (io, report, cli) may import all of these."""
 

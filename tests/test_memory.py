@@ -72,7 +72,7 @@ def test_xla_takes_about_as_much_as_estimated(chunk, changes):
     images = np.stack([rician(image, 0.05, seed) for seed in range(4)])
     preset = dataclasses.replace(BALANCED, **({"native": 1, "depths": (2,), "denoiser": "gaussian"} | changes))
     found = api.prepare(images / images.max(), image[None], preset=preset, mask=np.stack([outline] * 4), chunk=chunk)
-    compiled = api.solve_batch.lower(found.batch, *found.shared, **found.sizes).compile()
+    compiled = api.compile_batch(found.batch, *found.shared, **found.sizes)
     taken = compiled.memory_analysis().temp_size_in_bytes
     estimate = chunk * memory.per_image(preset, 160, 144)
     assert 0.4 < taken / estimate < 1.6

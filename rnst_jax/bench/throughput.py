@@ -48,8 +48,7 @@ def measure(
         arguments = cases.batch(batch, size)
         prepared = api.prepare(**arguments, preset=config, extractor=network, chunk=batch)
         start = time.perf_counter()
-        lowered = api.solve_batch.lower(prepared.batch, *prepared.shared, **prepared.sizes)
-        compiled = lowered.compile()
+        compiled = api.compile_batch(prepared.batch, *prepared.shared, **prepared.sizes)
         compile_seconds = time.perf_counter() - start
         result = jax.block_until_ready(compiled(prepared.batch, *prepared.shared))
         record.check_finite("images", result.image)
