@@ -58,8 +58,9 @@ def accelerator(rows: Rows) -> str:
         loss = max(row["loss_ratios"], key=lambda ratio: abs(ratio - 1))
         names = ("what", "compile_seconds", "run_seconds", "rms_difference", "ssim_least")
         scores = (row["scores"][metric] for metric in ("head_psnr", "head_ssim"))
-        lines.append([*(row[name] for name in names), loss, *scores])
-    head = ("network", "compile s", "run s", "RMS difference", "least SSIM", "loss / CPU's", "head_psnr", "head_ssim")
+        lines.append([row["device"], *(row[name] for name in names), loss, *scores])
+    head = ("machine", "network", "compile s", "run s", "RMS difference", "least SSIM", "loss / CPU's")
+    head = (*head, "head_psnr", "head_ssim")
     return (
         f"## an accelerator against the CPU\n\nMachine: {machines(rows)}. `balanced` on {rows[0]['images']} slices of "
         f"0.055 T in one batch; differences from the images of the CPU in float32, the loss that is furthest from "
