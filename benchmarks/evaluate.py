@@ -200,22 +200,15 @@ def is_wanted(row: str, texts: list[str] | None) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Baselines and presets on real and simulated pairs")
     parser.add_argument("--data", type=pathlib.Path, default=common.DATA)
-    parser.add_argument(
-        "--sets", nargs="+", choices=("real", "simulated", "coarse", "fields"), default=["real", "simulated"]
-    )
+    sets = {"real": lambda: pairs.real(args.data), **pairs.SIMULATED}
+    parser.add_argument("--sets", nargs="+", choices=sets, default=["real", "simulated"])
     parser.add_argument("--rows", nargs="*", metavar="TEXT", help="only the rows with one of these in their name")
     parser.add_argument("--groups", nargs="*", metavar="TEXT", help="only these planes and noises, 'axial 25' say")
     parser.add_argument("--slices", type=int, metavar="N", help="only the first slices of each group")
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "evaluate.json")
     args = parser.parse_args()
     file = json.loads(args.output.read_text()) if args.output.is_file() else {"cells": []}
-    made = {
-        "real": lambda: pairs.real(args.data),
-        "simulated": pairs.simulated,
-        "coarse": lambda: pairs.simulated(mm=2),
-        "fields": pairs.fields,
-    }
-    groups = [group for name in args.sets for group in made[name]()]
+    groups = [group for name in args.sets for group in sets[name]()]
     if args.groups is not None:
         groups = [g for g in groups if f"{g.name['plane']} {g.name['noise']}" in args.groups]
     groups = [Group(g.name, *(stack[: args.slices] for stack in g[1:])) for g in groups]

@@ -8,7 +8,9 @@ noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template
 half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255.
 """
 
+import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import common
@@ -154,3 +156,11 @@ def fields() -> list[Group]:
             name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
             groups.append(simulated_group(name, y, clean, style, masks))
     return groups
+
+
+SIMULATED: dict[str, Callable[[], list[Group]]] = {
+    "simulated": simulated,
+    "coarse": functools.partial(simulated, mm=2),
+    "fields": fields,
+}
+"""The sets that need no data."""

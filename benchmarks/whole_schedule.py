@@ -1,6 +1,6 @@
 """The published algorithm to its end on the simulated pairs: 20 outer iterations, 43,200 evaluations of every slice.
 
-    python benchmarks/whole_schedule.py [--sets simulated coarse] [--preset upstream] [--planes axial coronal sagittal]
+    python benchmarks/whole_schedule.py [--sets simulated coarse fields] [--preset upstream] [--planes axial coronal]
                                         [--limit SECONDS] [--work DIR] [--output FILE.json]
 
 The slices of a plane, of all noise levels, are one batch; the planes take turns, an iteration each. After every one
@@ -129,7 +129,7 @@ def rows(run: Run, progress: Progress, found: Scores, preset: str, environment: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The published algorithm to its end on the simulated pairs")
-    parser.add_argument("--sets", nargs="+", choices=("simulated", "coarse"), default=["simulated"])
+    parser.add_argument("--sets", nargs="+", choices=pairs.SIMULATED, default=["simulated"])
     parser.add_argument("--preset", choices=("upstream", "paper"), default="upstream")
     parser.add_argument("--planes", nargs="+", choices=sorted(pairs.PLANES), default=list(pairs.PLANES))
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds; compiling counts")
@@ -137,8 +137,7 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=common.RESULTS / "whole_schedule.json")
     args = parser.parse_args()
     began, environment = time.perf_counter(), record.environment()
-    made = {"simulated": pairs.simulated, "coarse": lambda: pairs.simulated(mm=2)}
-    groups = [g for name in args.sets for g in made[name]() if g.name["plane"] in args.planes]
+    groups = [g for name in args.sets for g in pairs.SIMULATED[name]() if g.name["plane"] in args.planes]
     batches = dict.fromkeys((g.name["set"], g.name["plane"]) for g in groups)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         together = [[g for g in groups if (g.name["set"], g.name["plane"]) == batch] for batch in batches]

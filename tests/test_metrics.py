@@ -1,9 +1,11 @@
 """Metrics against scikit-image and SciPy in float64."""
 
 import importlib.util
+import pathlib
 
 import jax
 import jax.numpy as jnp
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from rnst_jax import metrics
 
 from .phantoms import head, noisy
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
 
@@ -114,18 +117,33 @@ def test_both_protocols(case):
         np.testing.assert_allclose(ours[name], value, rtol=1e-5, err_msg=name)
 
 
-def test_real_slices_as_the_scoring_script(shared):
-    nib = pytest.importorskip("nibabel")
+@pytest.fixture
+def score(shared):
+    """The scoring script."""
     spec = importlib.util.spec_from_file_location("score", shared / "eval" / "score.py")
     assert spec is not None
-    score = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(score)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_real_slices_as_the_scoring_script(shared, score):
     folder = shared / "data" / "ulf" / "sub-02"
     scans = ("sub-02_acq-3T_space-0p055T_T1w.nii.gz", "sub-02_acq-0p055T_T1w.nii.gz")
     reference, image = (np.asarray(nib.load(folder / name).dataobj, np.float64)[..., 1] for name in scans)
     r, x = reference.astype(np.float32), image.astype(np.float32)
     ours = metrics.minmax_scores(r, x) | metrics.head_scores(r, x, score.head_mask(reference))
     np.testing.assert_allclose([ours[name] for name in score.METRICS], score.slice_scores(reference, image), rtol=1e-5)
+
+
+def test_the_benchmarks_score_the_heads_that_the_scoring_script_scores(shared, score, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    pairs = importlib.import_module("pairs")
+    found = sorted((shared / "data" / "ulf").glob("sub-*/*_space-0p055T_*.nii.gz"))
+    assert len(found) == 6
+    for path in found:
+        slices = np.moveaxis(np.asarray(nib.load(path).dataobj, np.float64), -1, 0)
+        np.testing.assert_array_equal(pairs.scored_heads(slices), [score.head_mask(each) for each in slices])
 
 
 def test_batch_under_jit_equals_a_loop():

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rnst_jax import api, denoise, presets
+from rnst_jax.physics.scanner import acquire
 
 from .phantoms import head
 from .test_native import zero_filled
@@ -28,6 +30,14 @@ def scan(sizes, noise=0.04):
 @pytest.mark.parametrize(("measured", "factor"), [(72, 2), (96, 1.5), (115, 1.25), (60, 2)])
 def test_the_factor_is_found(measured, factor, noise):
     assert denoise.zero_filling(*scan((measured, measured), noise)) == factor
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.02])
+@pytest.mark.parametrize(("keep", "factor"), [(0.5, 2), (0.67, 1.5), (0.8, 1.25)])
+def test_where_k_space_fades_out_it_has_not_ended(keep, factor, noise):
+    clean, mask = head(SIDE)
+    image = acquire(jnp.asarray(clean), jax.random.key(0), noise=noise, keep=keep, taper=0.5)
+    assert denoise.zero_filling(image, mask) == factor
 
 
 @pytest.mark.parametrize("sizes", [(72, SIDE), (SIDE, 72), (72, 115)])
