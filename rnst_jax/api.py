@@ -107,7 +107,7 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     of them: ``native = 0`` of the preset becomes 1 where the noise of most images is white, else the median of their
     `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell; ``whitening`` finds the scanner's filter in all of them.
     And ``margin``, ``rim_gain``, ``brain_darkening``, ``highlights`` and ``bias_correction`` apply if ``whole_heads``,
-    else ``endpoints`` and ``strictness``.
+    else ``endpoints``, ``dark_tail`` and ``strictness``.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.

@@ -111,7 +111,8 @@ def prepare(
     solver = presets.build(config, extractor, progress)
     if config.masked and not whole_heads:
         # in a whole head fat and air decide what is brightest and darkest, which are not to be compared
-        solver = dataclasses.replace(solver, endpoints=config.endpoints, strictness=config.strictness)
+        tail = config.dark_tail if config.native > 1 else 0.0
+        solver = dataclasses.replace(solver, endpoints=config.endpoints, dark_tail=tail, strictness=config.strictness)
     margin = config.margin if whole_heads else 0.0
     region = jnp.asarray([scalp.grow(mask, margin) for mask in np.asarray(masks)], jnp.float32)
     batch = Cases(

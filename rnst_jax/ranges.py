@@ -28,6 +28,7 @@ LEAST: dict[str, float] = {
     "margin": 0,
     "highlights": 0,
     "endpoints": 0,
+    "dark_tail": 0,
     "strictness": 0,
     "whitening": 0,
     "sharpening": 0,
@@ -39,7 +40,7 @@ LEAST: dict[str, float] = {
 }
 """The smallest value of a number, or of every number in a list."""
 
-MOST: dict[str, float] = {"fine": 1}
+MOST: dict[str, float] = {"fine": 1, "dark_tail": 1}
 """The largest value."""
 
 POSITIVE = ("mu", "rim_gain", "brain_darkening", "temperature", "learning_rate")

@@ -152,7 +152,7 @@ def test_settings_reach_the_solver(name):
     solver = presets.build(config, shallow())
     for field in dataclasses.fields(Config):
         # these depend on the style, and are set where it is looked at
-        if field.name in {f.name for f in dataclasses.fields(Rnst)} - {"endpoints", "strictness"}:
+        if field.name in {f.name for f in dataclasses.fields(Rnst)} - {"endpoints", "dark_tail", "strictness"}:
             assert getattr(solver, field.name) == getattr(config, field.name), field.name
     for name_ in (
         "style_weight",

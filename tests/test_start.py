@@ -10,6 +10,7 @@ import pytest
 
 import rnst_jax as rnst
 from rnst_jax import api, denoise
+from rnst_jax.filters import gaussian_weights, separable
 from rnst_jax.style import align_endpoints, likeness
 from tests.phantoms import head
 from tests.tables import SHALLOW
@@ -60,6 +61,28 @@ def test_a_middle_tissue_that_is_dark_enough_is_not_lifted():
     style = brain((0.2, 0.8, 0.9), (0.2, 0.4, 0.4), 1)[0]
     out = np.asarray(align_endpoints(x, mask, style, mask))
     assert np.median(out[patches == 1]) <= 0.61
+
+
+def test_smeared_fluid_follows_the_style_a_part_of_the_way():
+    """The style is another brain, its patches elsewhere. Blurred, more than the fluid is darker than the tissues."""
+    shares = (0.08, 0.45, 0.47)
+    sharp, mask, _ = brain((0.15, 0.7, 0.95), shares, 0)
+    x, style = separable(sharp, gaussian_weights(1.5, 4)), brain((0.15, 0.7, 0.95), shares, 1)[0]
+    line, tail = (np.asarray(align_endpoints(x, mask, style, mask, 1.0, tail)) for tail in (0.0, 0.5))
+    of_line, of_tail, wanted = (np.percentile(image, (0.2, 10, 15, 60, 90)) for image in (line, tail, style))
+    assert (of_line < wanted)[1:3].all(), "what is to be mended"
+    assert (np.abs(of_tail - wanted) < 0.9 * np.abs(of_line - wanted))[1:3].all()
+    assert (of_tail <= wanted)[1:3].all()
+    np.testing.assert_allclose(of_tail[[0, 3, 4]], of_line[[0, 3, 4]], atol=1e-6)
+    assert np.diff(tail.ravel()[np.argsort(np.ravel(x))]).min() > -1e-6, "a rising map"
+
+
+@pytest.mark.parametrize(("native", "dark_tail"), [(1.0, 0.0), (1.5, 0.3)])
+def test_what_lost_no_resolution_has_no_smeared_fluid(native, dark_tail):
+    images = tissues(0.3, 0.7, 0)[None], tissues(0.1, 0.9, 1)[None]
+    config = dataclasses.replace(QUICK, native=native, dark_tail=0.3)
+    found = api.prepare(*images, preset=config, mask=MASK[None], whole_heads=False)
+    assert found.shared[1].dark_tail == dark_tail
 
 
 def test_likeness_sees_the_shape_of_a_distribution_and_not_its_scale():

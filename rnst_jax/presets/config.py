@@ -43,6 +43,7 @@ class Config:
         highlights: share of `rnst_jax.style.spread_highlights`, last of all, in the same case.
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
         endpoints: share of `rnst_jax.style.align_endpoints`, on the start, if the style has no scalp. Needs ``masked``.
+        dark_tail: where native is more than 1, how far dark tones follow the style's in that case, see there.
         strictness: how alike style and image must be in that case, see `rnst_jax.style.likeness`.
         content_from: content target, ``"input"``, ``"denoised"`` or ``"start"``, see `rnst_jax.solvers.Rnst`.
         optimiser: ``"adam"``, ``"torch-lbfgs"`` or ``"optax-lbfgs"``.
@@ -105,6 +106,7 @@ class Config:
     highlights: float = 1.0
     bias_correction: bool = True
     endpoints: float = 1.0
+    dark_tail: float = 0.5
     strictness: float = 10.0
     content_from: Literal["input", "denoised", "start"] = "start"
     optimiser: Literal["adam", "torch-lbfgs", "optax-lbfgs"] = "adam"
@@ -153,6 +155,7 @@ _PUBLISHED = Config(
     caution=0.0,
     bias_correction=False,
     endpoints=0.0,
+    dark_tail=0.0,
     strictness=0.0,
     content_from="input",
     optimiser="torch-lbfgs",

@@ -15,7 +15,7 @@ from rnst_jax.style.parametrise import IntensityMap, Pixels
 
 _SOLVER = ("mu", "alpha", "beta", "lam", "caution", "depths", "candidates", "refine", "keeps_best", "content_from")
 _SOLVER += ("denoise", "completion", "in_place", "channels", "rescale")
-"""Settings of the solver; `rnst_jax.preparation` adds ``endpoints`` and ``strictness`` where the style has no scalp."""
+"""Settings of the solver; `rnst_jax.preparation` adds those for styles without a scalp."""
 
 DENOISERS: dict[str, Callable[[], Any]] = {
     "nlm": denoise.NonLocalMeans,

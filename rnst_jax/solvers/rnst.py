@@ -60,6 +60,7 @@ class Rnst:
             contrast D has taken from it, and the less a style's statistics can be compared with it.
         endpoints: share by which the darkest, middle and brightest tissue of a denoised start are brought to those of
             the style, where there is one style, see `rnst_jax.style.align_endpoints`; None leaves it out.
+        dark_tail: see there; for starts that lost resolution.
         strictness: endpoints and beta count `rnst_jax.style.likeness` times, where there is one style; None: in full.
         depths: evaluations that lead to T_1, from T_1 to T_2, and so on; static.
         candidates: number of step sizes, static.
@@ -89,6 +90,7 @@ class Rnst:
     lam: Scalar = 0.7
     caution: Scalar = 0.0
     endpoints: Scalar | None = None
+    dark_tail: Scalar = 0.0
     strictness: Scalar | None = None
     depths: tuple[int, ...] = jax.tree.static(default=(520, 620, 720))
     candidates: int = jax.tree.static(default=5)
@@ -192,7 +194,8 @@ class Rnst:
         style, style_mask = problem.style, problem.style_mask
         if self.endpoints is None or isinstance(style, tuple) or isinstance(style_mask, tuple):
             return x
-        return align_endpoints(x, problem.mask, style, style_mask, self.endpoints * self._alike(problem, x))
+        share = self.endpoints * self._alike(problem, x)
+        return align_endpoints(x, problem.mask, style, style_mask, share, self.dark_tail)
 
     def _denoise(self, problem: Problem, x: Array, number: Int[Array, ""], key: PRNGKey) -> Array:
         if self.denoise == "start":

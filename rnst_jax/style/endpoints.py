@@ -1,5 +1,6 @@
 """The darkest, a middle and the brightest tissue of an image brought to those of a style."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -22,7 +23,14 @@ _LEAST = 1e-4
 """Ranges below it are none, and nothing is stretched."""
 
 
-def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0) -> Image:
+def align_endpoints(
+    x: Image,
+    mask: Image | None,
+    style: Image,
+    style_mask: Image | None,
+    share: Scalar = 1.0,
+    dark_tail: Scalar = 0.0,
+) -> Image:
     """x + share (h(x) - x), h rising and piecewise linear through (0, 0), (a, e), (m, n) and (b, d).
 
     a and b are the 0.5 and 99.5 percentiles of x inside its mask, c and d those of the style, and m the mean of the
@@ -36,6 +44,10 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
     slice may show less fluid, and its mask may hold air: e, from min(c, a d / b) to a d / b, is that with which the
     mean of h(x) where x < m is nearest to the mean of as much of the style, both without the 3 darkest percent.
 
+    Where resolution was lost, fluid is smeared over its neighbours: more of a slice is much darker than the middle
+    tissue than in the style, which no line mends. So below m the map goes on towards the style's value at the same
+    percentile p, by dark_tail (1 - p(x) / p(m)) of the way, but not at the darkest, and never falling.
+
     Source: the cut is that of Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979), for two thresholds.
 
     Args:
@@ -44,6 +56,7 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
         style: (h, w) of somebody else, which shows the same tissues.
         style_mask: as ``mask``.
         share: 0 leaves x as it is.
+        dark_tail: in [0, 1]; 0 is for images that lost no resolution.
 
     Examples:
         >>> x = jnp.array([[0.3, 0.5, 0.7]])
@@ -64,12 +77,12 @@ def align_endpoints(x: Image, mask: Image | None, style: Image, style_mask: Imag
         return jnp.where(x < a, below, jnp.where(x < m, between, above))
 
     e = jnp.minimum(a * scale, n)
-    own, wanted = own[_FLOOR:], wanted[_FLOOR:]
+    all_own, all_wanted, own, wanted = own, wanted, own[_FLOOR:], wanted[_FLOOR:]
     # by this share of what e loses, the mean of the darker tones does
     follows = jnp.maximum(_mean((m - own) / (m - a), own < m), _LEAST)
     excess = _mean(h(own, e) - wanted, own < m)
     e = jnp.clip(e - excess / follows, jnp.minimum(c, e), e)
-    moved = jnp.where(has_range, h(x, e), x * scale)
+    moved = jnp.where(has_range, h(x, e) + _lift(x, all_own, h(all_own, e), all_wanted, m, dark_tail), x * scale)
     return (x + share * (moved - x)).astype(x.dtype)
 
 
@@ -86,6 +99,15 @@ def _middle(x: Image, mask: Image | None, brightest: Array) -> Float[Array, ""]:
     best = jnp.argmax(between)
     j, k = first[best], second[best]
     return (sums[k] - sums[j]) / (k - j)
+
+
+def _lift(x: Image, own: Array, moved: Array, wanted: Array, middle: Array, dark_tail: Scalar) -> Image:
+    """By how much what is darker than the middle tissue goes on towards the style's value at the same percentile."""
+    ranks = jnp.arange(_COUNT, dtype=own.dtype)
+    weights = dark_tail * jnp.clip(1 - ranks / jnp.maximum(jnp.interp(middle, own, ranks), 1), 0, 1)
+    # the darkest is where h has put it
+    towards = moved + weights.at[0].set(0) * (wanted - moved)
+    return jnp.interp(x, own, jax.lax.cummax(towards) - jax.lax.cummax(moved), left=0, right=0)
 
 
 def _mean(values: Array, where: Array) -> Float[Array, ""]:
