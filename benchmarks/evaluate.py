@@ -1,6 +1,6 @@
 """Are our images better than what is simple? Baselines and presets on real pairs and on simulated ones.
 
-    python benchmarks/evaluate.py [--sets real simulated coarse fields] [--rows TEXT ...] [--groups TEXT ...]
+    python benchmarks/evaluate.py [--sets real simulated coarse fields elsewhere] [--rows TEXT ...] [--groups TEXT ...]
                                      [--slices N] [--output F.json]
 
 The sets are those of `pairs`. Every row gets the same slice, style, masks and noise estimate (not the truth), and is

@@ -5,7 +5,8 @@ the MNI152 template of nilearn (2 axial, 2 coronal, 2 sagittal slices), degraded
 noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template in the same plane, 16 mm away.
 ``coarse``: the same with the template at 2 mm, for what would take too long. ``fields``: the slices at 1 mm as seen at
 0.055, 0.3 and 1.5 T, by published relaxation times and nilearn's tissue maps (`rnst_jax.physics.field.low_field`), with
-half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255.
+half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255. ``elsewhere``: the same in six other
+slices, on which nothing was chosen.
 """
 
 import functools
@@ -33,6 +34,8 @@ from rnst_jax.style import most_alike
 NOISE = (5, 10, 15, 20, 25)
 PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
 """Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
+ELSEWHERE = {"axial": (2, (76, 112)), "coronal": (1, (88, 128)), "sagittal": (0, (58, 64))}
+"""Other positions, for a look at slices on which nothing was chosen."""
 FIELDS = ((0.055, 0.5, 15), (0.3, 0.67, 10), (1.5, 0.8, 5))
 """In T, with the share of k-space that is acquired and the noise of 255."""
 
@@ -75,9 +78,11 @@ def real(
     return groups
 
 
-def template_slices(volume: np.ndarray, plane: str, shift: int = 0, mm: int = 1) -> np.ndarray:
+def template_slices(
+    volume: np.ndarray, plane: str, shift: int = 0, mm: int = 1, planes: dict[str, Any] = PLANES
+) -> np.ndarray:
     """The slices of a plane of the template with voxels of ``mm``, or those ``shift`` mm further."""
-    axis, positions = PLANES[plane]
+    axis, positions = planes[plane]
     return np.stack([np.rot90(np.take(volume, (p + shift) // mm, axis)) for p in positions])
 
 
@@ -136,24 +141,25 @@ def simulated(other_plane: bool = False, mm: int = 1) -> list[Group]:
     return groups
 
 
-def fields() -> list[Group]:
+def fields(planes: dict[str, Any] = PLANES, where: str = "") -> list[Group]:
     """The template as `rnst_jax.physics.field.low_field` shows it at other fields, one group per plane and field."""
+    take = functools.partial(template_slices, planes=planes)
     template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
     tissues = {"grey": load_mni152_gm_template(resolution=1), "white": load_mni152_wm_template(resolution=1)}
     maps = {name: np.asarray(image.get_fdata(), np.float32).clip(0, 1) for name, image in tissues.items()}
     maps["csf"] = (1 - maps["grey"] - maps["white"]).clip(0, 1) * (template > 0)
     groups = []
-    for plane in PLANES:
-        clean, style = (template_slices(template, plane, shift) for shift in (0, 16))
+    for plane in planes:
+        clean, style = (take(template, plane, shift) for shift in (0, 16))
         masks = [scored_heads(clean), heads(style)]
-        fractions = {name: jnp.asarray(template_slices(values, plane)) for name, values in maps.items()}
-        keys = jax.random.split(jax.random.key(PLANES[plane][0]), len(clean))
+        fractions = {name: jnp.asarray(take(values, plane)) for name, values in maps.items()}
+        keys = jax.random.split(jax.random.key(planes[plane][0]), len(clean))
         for tesla, keep, noise in FIELDS:
             options = {"field": tesla, "keep": keep, "taper": 0.5, "noise": noise / 255}
             y = jax.vmap(lambda x, key, maps, options=options: low_field(x, key, maps=maps, **options))(
                 jnp.asarray(clean), keys, fractions
             )
-            name = {"set": f"{tesla} T", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
+            name = {"set": f"{tesla} T{where}", "subject": "mni152", "contrast": "T1w", "noise": noise, "plane": plane}
             groups.append(simulated_group(name, y, clean, style, masks))
     return groups
 
@@ -162,5 +168,6 @@ SIMULATED: dict[str, Callable[[], list[Group]]] = {
     "simulated": simulated,
     "coarse": functools.partial(simulated, mm=2),
     "fields": fields,
+    "elsewhere": functools.partial(fields, ELSEWHERE, " elsewhere"),
 }
 """The sets that need no data."""
