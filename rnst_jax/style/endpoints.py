@@ -77,12 +77,12 @@ def align_endpoints(
         return jnp.where(x < a, below, jnp.where(x < m, between, above))
 
     e = jnp.minimum(a * scale, n)
-    all_own, all_wanted, own, wanted = own, wanted, own[_FLOOR:], wanted[_FLOOR:]
+    tones, wanted_tones = own[_FLOOR:], wanted[_FLOOR:]
     # by this share of what e loses, the mean of the darker tones does
-    follows = jnp.maximum(_mean((m - own) / (m - a), own < m), _LEAST)
-    excess = _mean(h(own, e) - wanted, own < m)
+    follows = jnp.maximum(_mean((m - tones) / (m - a), tones < m), _LEAST)
+    excess = _mean(h(tones, e) - wanted_tones, tones < m)
     e = jnp.clip(e - excess / follows, jnp.minimum(c, e), e)
-    moved = jnp.where(has_range, h(x, e) + _lift(x, all_own, h(all_own, e), all_wanted, m, dark_tail), x * scale)
+    moved = jnp.where(has_range, h(x, e) + _lift(x, own, h(own, e), wanted, m, dark_tail), x * scale)
     return (x + share * (moved - x)).astype(x.dtype)
 
 
