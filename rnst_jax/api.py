@@ -14,7 +14,7 @@ from rnst_jax import compiling, scalp
 from rnst_jax.preparation import Cases, prepare
 from rnst_jax.presets import Config
 from rnst_jax.solvers import Solver, drive
-from rnst_jax.style.highlights import spread_highlights
+from rnst_jax.style.highlights import hold_highlights, spread_highlights
 from rnst_jax.types import Batch, PRNGKey, Problem, Result, Scalar
 
 
@@ -106,8 +106,8 @@ def reconstruct(y: Array | np.ndarray, style: Batch | np.ndarray, **options: Any
     Every image is solved on its own: a result never depends on the others in the batch, but for what is found from all
     of them: ``native = 0`` of the preset becomes 1 where the noise of most images is white, else the median of their
     `rnst_jax.denoise.zero_filling`, or 2 if that cannot tell; ``whitening`` finds the scanner's filter in all of them.
-    And ``margin``, ``rim_gain``, ``brain_darkening``, ``highlights`` and ``bias_correction`` apply if ``whole_heads``,
-    else ``endpoints``, ``dark_tail`` and ``strictness``.
+    And ``margin``, ``rim_gain``, ``brain_darkening`` and ``bias_correction`` apply if ``whole_heads``, else
+    ``endpoints``, ``dark_tail`` and ``strictness``; ``highlights`` are spread in the first case, else held back.
 
     Args:
         y: (B, H, W) low-field images in [0, 1], air at 0; or measurements with a leading batch axis, with ``physics``.
@@ -165,7 +165,7 @@ def solve_batch(
     physics: Any,
     solver: Any,
     tol: Scalar | None,
-    change: tuple[Scalar, Scalar, Scalar | None],
+    change: tuple[Scalar, Scalar, Scalar | None, Scalar | None],
     *,
     max_steps: int,
     chunk: int,
@@ -179,10 +179,12 @@ def solve_batch(
         if case.region is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        *at_the_rim, share = change
+        *at_the_rim, spread, held = change
         image = case.region * scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *at_the_rim)
-        if share is not None:
-            image = spread_highlights(image, case.mask, case.style, case.style_mask, share * jnp.any(case.rim > 0))
+        if spread is not None:
+            image = spread_highlights(image, case.mask, case.style, case.style_mask, spread * jnp.any(case.rim > 0))
+        if held is not None:
+            image = hold_highlights(image, own.adjoint(case.y), case.mask, case.style, case.style_mask, held)
         return dataclasses.replace(result, image=image)
 
     total = len(batch.sigma)

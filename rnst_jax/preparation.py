@@ -127,7 +127,8 @@ def prepare(
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
     )
-    change = (config.rim_gain, config.brain_darkening, config.highlights if whole_heads else None)
+    highlights = (config.highlights, None) if whole_heads else (None, config.highlights)
+    change = (config.rim_gain, config.brain_darkening, *highlights)
     chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})

@@ -40,7 +40,8 @@ class Config:
             area: low resolution smears the skin over the outline. Needs ``masked``.
         rim_gain: by how much the rim of the head is brighter than at low field, in the same case, see `rnst_jax.scalp`.
         brain_darkening: by how much dark and middle tones of the brain are darker than at low field, in the same case.
-        highlights: share of `rnst_jax.style.spread_highlights`, last of all, in the same case.
+        highlights: share of `rnst_jax.style.spread_highlights`, last of all, in the same case, and of `hold_highlights`
+            in the other.
         bias_correction: divide images by their receive field first, in the same case; see `rnst_jax.bias`.
         endpoints: share of `rnst_jax.style.align_endpoints`, on the start, if the style has no scalp. Needs ``masked``.
         dark_tail: where native is more than 1, how far dark tones follow the style's in that case, see there.
