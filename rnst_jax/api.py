@@ -165,7 +165,7 @@ def solve_batch(
     physics: Any,
     solver: Any,
     tol: Scalar | None,
-    change: tuple[Scalar, Scalar, Scalar | None, Scalar | None],
+    change: tuple[Scalar, Scalar, Scalar],
     *,
     max_steps: int,
     chunk: int,
@@ -179,12 +179,13 @@ def solve_batch(
         if case.region is None:
             return result
         # a denoiser may undershoot 0 at an edge
-        *at_the_rim, spread, held = change
+        *at_the_rim, share = change
         image = case.region * scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *at_the_rim)
-        if spread is not None:
-            image = spread_highlights(image, case.mask, case.style, case.style_mask, spread * jnp.any(case.rim > 0))
-        if held is not None:
-            image = hold_highlights(image, own.adjoint(case.y), case.mask, case.style, case.style_mask, held)
+        if case.most is None:
+            share *= jnp.any(case.rim > 0)
+            image = spread_highlights(image, case.mask, case.style, case.style_mask, share)
+        else:
+            image = hold_highlights(image, case.mask, case.most, share)
         return dataclasses.replace(result, image=image)
 
     total = len(batch.sigma)

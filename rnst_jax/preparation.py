@@ -18,6 +18,7 @@ from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
+from rnst_jax.style.highlights import stand_out
 from rnst_jax.types import Batch, Physics, PRNGKey, Scalar, pytree
 
 
@@ -32,6 +33,7 @@ class Cases:
     sigma: Array
     region: Array | None
     rim: Array
+    most: Array | None
     x0: Array | None
     key: Array
     physics: Any = None
@@ -85,8 +87,7 @@ def prepare(
         raise ValueError(f"style has {len(style)} images for a batch of {len(y)}")
     style = jnp.broadcast_to(style, (len(y), *style.shape[1:]))
     style_masks = jnp.broadcast_to(_masks("style_mask", style, style_mask, style.shape[1:]), style.shape)
-    if sigma is None or config.native == 0:
-        images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
+    images = jax.vmap(lambda physics, y: physics.adjoint(y), in_axes=(physics_axis, 0))(physics, y)
     if sigma is None:
         sigma = jax.vmap(estimate_noise)(images, masks)
     if config.native == 0:
@@ -123,12 +124,12 @@ def prepare(
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
         region=region if config.masked else None,
         rim=_rim(config, region, whole_heads, rim),
+        most=_most(images, masks, style, style_masks) if config.masked and not whole_heads else None,
         x0=None if x0 is None else _shaped("x0", x0, masks.shape),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
     )
-    highlights = (config.highlights, None) if whole_heads else (None, config.highlights)
-    change = (config.rim_gain, config.brain_darkening, *highlights)
+    change = (config.rim_gain, config.brain_darkening, config.highlights)
     chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
@@ -175,6 +176,12 @@ def _masks(name: str, images: Array, masks: Any, shape: tuple[int, ...] | None) 
     if not found.any(axis=(1, 2)).all():
         raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
     return jnp.asarray(found, jnp.float32)
+
+
+@jax.jit
+def _most(images: Array, masks: Array, style: Array, style_masks: Array) -> Array:
+    """How far the brightest may stand out: as in the scan, before its filter is undone, or in the style."""
+    return jnp.maximum(jax.vmap(stand_out)(images, masks), jax.vmap(stand_out)(style, style_masks))
 
 
 def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:

@@ -56,7 +56,9 @@ ALLOWED = {
     "solvers": ("types", "precision", "schedules", "linalg", "denoise", "features", "style", "physics", "priors"),
     "presets": ("types", "ranges", "denoise", "features", "style", "priors", "solvers"),
     "memory": ("presets",),
-    "preparation": ("types", "ranges", "mask", "scalp", "bias", "denoise", "features", "physics", "presets", "memory"),
+    "preparation": (
+        *("types", "ranges", "mask", "scalp", "bias", "denoise", "features", "style", "physics", "presets", "memory"),
+    ),
     "api": ("types", "compiling", "scalp", "style", "solvers", "presets", "preparation"),
     "parallel": ("types", "compiling", "api"),
 }

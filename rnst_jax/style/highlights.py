@@ -1,6 +1,7 @@
 """How far the brightest of an image lies above the rest: spread as in a style, or held back."""
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from rnst_jax.order import quantile
 from rnst_jax.style.losses import pixels_inside
@@ -46,37 +47,38 @@ def spread_highlights(
     return jnp.where(x > b, x + share * (spread - x), x).astype(x.dtype)
 
 
-def hold_highlights(
-    x: Image, scan: Image, mask: Image | None, style: Image, style_mask: Image | None, share: Scalar = 1.0
-) -> Image:
-    """x up to b, and b + k (x - b) above it, k = min(1, (max(S, Y) - 1) b / (X - b)): a rising map.
+def stand_out(image: Image, mask: Image | None = None) -> Float[Array, ""]:
+    """The brightest of an image inside its mask, as a multiple of its 99.5 percentile; not finite if that is 0 or none.
 
-    b is the 99.5 percentile of x inside its mask and X its brightest; S and Y are the brightest of the style and of the
-    scan, as multiples of their 99.5 percentiles. So the brightest of an image stand out no more than those of the style
-    or, if that is more, than those of the scan: a lesion that stands out in the scan is not dimmed for a style without.
+    Examples:
+        >>> round(float(stand_out(jnp.arange(201.0)[None])), 4)
+        1.005
+    """
+    b, top = quantile(image, pixels_inside(image, mask), jnp.asarray(_ENDS))
+    return top / b
+
+
+def hold_highlights(x: Image, mask: Image | None, most: Scalar, share: Scalar = 1.0) -> Image:
+    """x up to b, and b + k (x - b) above it, k = min(1, (most - 1) b / (X - b)): a rising map.
+
+    b is the 99.5 percentile of x inside its mask and X its brightest, which becomes ``most`` times b at most. If that
+    is the larger of `stand_out` of the scan and of the style, a lesion that stands out in the scan is not dimmed for a
+    style without one.
 
     Args:
-        x: (H, W), 0 or more: a reconstruction.
-        scan: (H, W) that it was made from, in any unit.
+        x: (H, W), 0 or more.
         mask: above one half inside the head; without a pixel, x is returned; None takes the whole image.
-        style: (h, w) of somebody else.
-        style_mask: as ``mask``.
+        most: 1 or more; x is returned if it is not finite.
         share: of the change; 0 leaves x as it is.
 
     Examples:
-        >>> scan, inside = jnp.linspace(0.0, 1.0, 1001)[None], jnp.ones((1, 1001))
-        >>> x = jnp.where(scan > 0.995, 0.995 + 9 * (scan - 0.995), scan)
-        >>> out = hold_highlights(x, scan, inside, scan, inside)
-        >>> [round(v, 3) for v in (*x[0, jnp.array([500, 1000])].tolist(), *out[0, jnp.array([500, 1000])].tolist())]
-        [0.5, 1.04, 0.5, 1.0]
+        >>> x = jnp.linspace(0.0, 1.0, 1001)[None]
+        >>> steep = jnp.where(x > 0.995, 0.995 + 9 * (x - 0.995), x)
+        >>> out = hold_highlights(steep, None, stand_out(x))
+        >>> [round(v, 3) for v in (*steep[0, ::500].tolist(), *out[0, ::500].tolist())]
+        [0.0, 0.5, 1.04, 0.0, 0.5, 1.0]
     """
-    inside = pixels_inside(x, mask)
-    b, top = quantile(x, inside, jnp.asarray(_ENDS))
-    stand_out = [
-        jnp.divide(*quantile(image, pixels, jnp.asarray(_ENDS[::-1])))
-        for image, pixels in ((scan, inside), (style, pixels_inside(style, style_mask)))
-    ]
-    k = (jnp.maximum(*stand_out) - 1) * b / jnp.maximum(top - b, _LEAST)
-    # NaN where there is no head: nothing is known then
-    k = jnp.where(jnp.isfinite(k), jnp.minimum(k, 1), 1)
+    b, top = quantile(x, pixels_inside(x, mask), jnp.asarray(_ENDS))
+    k = (most - 1) * b / jnp.maximum(top - b, _LEAST)
+    k = jnp.where(jnp.isfinite(k), jnp.clip(k, 0, 1), 1)
     return jnp.where(x > b, x + share * (k - 1) * (x - b), x).astype(x.dtype)
