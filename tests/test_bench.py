@@ -12,6 +12,7 @@ from rnst_jax.bench import cases, profile, record, scaling, suite, throughput
 from rnst_jax.cli.benchmark import NAMES
 from rnst_jax.cli.main import main
 from rnst_jax.features.catalogue import find
+from tests.tables import SHALLOW
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,12 @@ def quick(monkeypatch):
     """Presets with a simple denoiser: BM3D takes ten seconds to compile for each size, and is not what is tested."""
     get = presets.get
     monkeypatch.setattr(presets, "get", lambda name: dataclasses.replace(get(name), denoiser="gaussian", native=1.0))
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """A network cut short, where what it costs is not looked at."""
+    monkeypatch.setattr(presets, "for_extractor", lambda config, _: dataclasses.replace(config, **SHALLOW))
 
 
 def convolution_flop(size):
@@ -48,7 +55,7 @@ def test_matrix_peak_does_not_depend_much_on_size():
     assert 0.25 < record.matrix_peak(n=512) / record.matrix_peak(n=1024) < 4
 
 
-def test_throughput_and_scaling_rows():
+def test_throughput_and_scaling_rows(shallow):
     (row,) = throughput.measure([(2, 48, "vgg16", "float32")], "fast", repeats=1)
     assert row["slices_per_minute"] == pytest.approx(120 / row["run_seconds"], rel=0.01)
     assert (row["evaluations"], row["weights"], row["box"]) == (24, "ImageNet", list(cases.batch(2, 48)["y"].shape[1:]))
@@ -77,7 +84,7 @@ def test_rows_replace_those_of_the_same_settings(tmp_path):
     assert json.loads(path.read_text())["rows"] == [{"batch": 2, "seconds": 3.0}, {"batch": 1, "seconds": 1.5}]
 
 
-def test_command_line(tmp_path, capsys, monkeypatch):
+def test_command_line(tmp_path, capsys, monkeypatch, shallow):
     assert tuple(suite.BENCHMARKS) == NAMES
     assert main(["benchmark", "speed"]) == 2
     assert "no benchmark 'speed'; there are: throughput, scaling, profile" in capsys.readouterr().err

@@ -134,7 +134,8 @@ def test_what_was_not_measured_is_filled_in(scan, capsys):
     kept = np.asarray(rnst.physics.masks.equispaced((1, SIZE), 2, 12))[0] > 0
     np.savez("scan.npz", kspace=stored * kept[:, None, None])
     assert measured_case().missing == pytest.approx(1 - kept.mean(), abs=0.02)
-    assert main([*ARGV, *OPTIONS, "--preset", "fast", "--slices", "0:1", "-q", "--json"]) == 0
+    pathlib.Path("short.toml").write_text(scans.QUICK)
+    assert main([*ARGV, *OPTIONS, "--config", "short.toml", "--slices", "0:1", "-q", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["Config"]["completion"] == command.COMPLETION
     own = dataclasses.replace(rnst.presets.get("fast"), completion=7)
     assert command.with_data_term(own, missing=0.5)[0].completion == 7

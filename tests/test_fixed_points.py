@@ -365,7 +365,7 @@ def test_completion_undoes_the_aliasing_of_half_the_lines():
     errors = []
     for completion in (0, 4):
         solver = rnst.presets.build(dataclasses.replace(config, completion=completion), shallow())
-        image = rnst.solve(problem, solver, max_steps=1).image
+        image = jax.jit(functools.partial(rnst.solve, max_steps=1))(problem, solver).image
         errors.append(float(jnp.sqrt(jnp.mean(jnp.square(image - head)[mask > 0]))))
     assert errors[1] < 0.75 * errors[0]
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import rnst_jax as rnst
 from rnst_jax import api
 from rnst_jax.style import hold_highlights, spread_highlights, stand_out
+from tests.tables import shallow, short
 
 MASK = np.zeros((64, 64), np.float32)
 MASK[4:-4, 4:-4] = 1
@@ -104,9 +104,7 @@ def test_a_share_of_holding_and_no_mask():
     assert float(stand_out(jnp.asarray(x), jnp.asarray(MASK))) - 1 == pytest.approx(stands_out(x), abs=1e-6)
 
 
-QUICK = dataclasses.replace(
-    rnst.presets.get("fast"), denoiser="identity", native=1, sharpening=0.0, beta=0.0, depths=(1,), endpoints=0.0
-)
+QUICK = short("fast", denoiser="identity", native=1, sharpening=0.0, beta=0.0, depths=(1,), endpoints=0.0)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +114,7 @@ def test_brains_are_held_to_where_they_stand_out_in_the_scan_or_the_style(whole_
     """Above all, a lesion that stands out in the scan is not dimmed for a style without one."""
     options = {"mask": MASK[None], "style_mask": MASK[None], "whole_heads": whole_heads, "rim": 0 * MASK[None]}
     options |= {"field": np.ones_like(MASK)[None], "sigma": 0.0, "x0": 0.9 * image(6)[None], "preset": QUICK}
+    options |= {"extractor": shallow()}
     result = api.reconstruct(0.7 * image(scan, seed=2)[None], image(style, seed=1)[None], **options)
     assert stands_out(np.asarray(result.image)[0]) == pytest.approx(stands_out(image(most)), rel=0.02)
 
@@ -124,7 +123,7 @@ def test_brains_are_held_to_where_they_stand_out_in_the_scan_or_the_style(whole_
 def test_only_whole_heads_have_them(whole_heads, changed):
     x, style = image(1)[None], image(6, seed=1)[None]
     options = {"mask": MASK[None], "style_mask": MASK[None], "whole_heads": whole_heads}
-    options |= {"field": np.ones_like(x), "sigma": 0.0}
+    options |= {"field": np.ones_like(x), "sigma": 0.0, "extractor": shallow()}
     images = [
         np.asarray(api.reconstruct(x, style, preset=dataclasses.replace(QUICK, highlights=share), **options).image)
         for share in (0.0, 1.0)

@@ -143,7 +143,7 @@ def test_no_share_changes_no_bit():
 def test_a_head_without_contrast_is_not_stretched(value):
     x = jnp.asarray(0.4 * (1 - MASK) + value * MASK)
     style = jnp.asarray(tissues(0.1, 0.9, 1))
-    out, slope = jax.value_and_grad(lambda x: align_endpoints(x, MASK, style, MASK).sum())(x)
+    out, slope = jax.jit(jax.value_and_grad(lambda x: align_endpoints(x, MASK, style, MASK).sum()))(x)
     assert jnp.isfinite(out)
     assert jnp.isfinite(slope).all()
     assert align_endpoints(x, MASK, style, MASK).max() < 1, "nor is the air around it"

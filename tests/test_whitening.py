@@ -18,7 +18,9 @@ from .test_native import zero_filled
 
 SIDE = 192
 NOISE = 0.04
-CONFIG = dataclasses.replace(presets.get("fast"), denoiser="gaussian", depths=(1,), style_taps=("conv1_1",))
+CONFIG = dataclasses.replace(
+    presets.get("fast"), denoiser="gaussian", depths=(1,), style_taps=("conv1_1",), content_taps=("conv1_1",)
+)
 
 
 def window(edge, n=SIDE // 2):
