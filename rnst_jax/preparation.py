@@ -18,7 +18,7 @@ from rnst_jax.features import Extractor
 from rnst_jax.mask import head_mask
 from rnst_jax.physics import Identity
 from rnst_jax.presets import Config
-from rnst_jax.style.highlights import stand_out
+from rnst_jax.style.highlights import highlight_limit
 from rnst_jax.types import Batch, Physics, PRNGKey, Scalar, pytree
 
 
@@ -124,7 +124,7 @@ def prepare(
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
         region=region if config.masked else None,
         rim=_rim(config, region, whole_heads, rim),
-        most=_most(images, masks, style, style_masks) if config.masked and not whole_heads else None,
+        most=_limits(images, masks, style, style_masks) if config.masked and not whole_heads else None,
         x0=None if x0 is None else _shaped("x0", x0, masks.shape),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
@@ -133,6 +133,10 @@ def prepare(
     chunk = memory.chunk(config, (len(y), masks.shape[1], masks.shape[2]), chunk)
     shared = (physics if physics_axis is None else None, solver, tol, change)
     return Prepared(batch, shared, {"max_steps": config.steps, "chunk": chunk})
+
+
+_limits = jax.jit(jax.vmap(highlight_limit))
+"""Of the scan as it came: with its filter undone more stands out."""
 
 
 def _inside(images: Array, weights: Array) -> Array:
@@ -176,12 +180,6 @@ def _masks(name: str, images: Array, masks: Any, shape: tuple[int, ...] | None) 
     if not found.any(axis=(1, 2)).all():
         raise ValueError(f"no head found in image {int(np.argmin(found.any(axis=(1, 2))))}; give {name}")
     return jnp.asarray(found, jnp.float32)
-
-
-@jax.jit
-def _most(images: Array, masks: Array, style: Array, style_masks: Array) -> Array:
-    """How far the brightest may stand out: as in the scan, before its filter is undone, or in the style."""
-    return jnp.maximum(jax.vmap(stand_out)(images, masks), jax.vmap(stand_out)(style, style_masks))
 
 
 def _rim(config: Config, region: Array, whole_heads: bool, rim: Any) -> Array:

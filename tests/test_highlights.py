@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnst_jax import api
-from rnst_jax.style import hold_highlights, spread_highlights, stand_out
+from rnst_jax.style import highlight_limit, hold_highlights, spread_highlights
 from tests.tables import shallow, short
 
 MASK = np.zeros((64, 64), np.float32)
@@ -91,8 +91,29 @@ def test_no_contrast_is_made_and_nothing_is_done_without_knowing():
     for flat in (0 * MASK, 0.5 * MASK):
         assert (hold(flat, 1.0) == flat).all()
     assert (hold(image(6), 1.0, mask=0 * MASK) == image(6)).all()
-    assert not np.isfinite(stand_out(jnp.asarray(0 * MASK), jnp.asarray(MASK)))
-    assert np.isnan(stand_out(jnp.asarray(MASK), jnp.asarray(0 * MASK)))
+
+
+def limit(scan, style, mask=MASK, style_mask=MASK):
+    return float(highlight_limit(*(jnp.asarray(each, jnp.float32) for each in (scan, mask, style, style_mask))))
+
+
+def test_the_limit_is_what_stands_out_in_the_scan_or_the_style():
+    low, high = image(1), image(6, seed=1)
+    assert limit(700 * low, low) == pytest.approx(1 + stands_out(low), abs=1e-6)
+    for pair in ((low, 0.2 * high), (0.2 * high, low)):
+        assert limit(*pair) == pytest.approx(1 + stands_out(high), abs=1e-6)
+
+
+def test_a_scan_that_was_cut_off_sets_no_limit():
+    scan, style = image(6), image(1)
+    inside = np.sort(scan[MASK > 0])
+    few, many = (scan.clip(0, inside[-n]) for n in (3, 12))  # of 3136 pixels
+    assert limit(few, style) == pytest.approx(few.max() / np.percentile(inside, 99.5), abs=1e-6)
+    assert limit(many, style) == np.inf
+    assert np.isfinite(limit(style, many)), "a style may be"
+    for nothing in ({"mask": 0 * MASK}, {"style_mask": 0 * MASK}):
+        assert not np.isfinite(limit(scan, style, **nothing))
+    assert not np.isfinite(limit(0 * scan, style))
 
 
 def test_a_share_of_holding_and_no_mask():
@@ -101,7 +122,6 @@ def test_a_share_of_holding_and_no_mask():
     np.testing.assert_allclose(hold(x, 1.01, 0.5), (x + hold(x, 1.01)) / 2, atol=1e-6)
     inner = jnp.asarray(x[4:-4, 4:-4])
     np.testing.assert_allclose(hold_highlights(inner, None, 1.01), hold(x, 1.01)[4:-4, 4:-4], atol=1e-6)
-    assert float(stand_out(jnp.asarray(x), jnp.asarray(MASK))) - 1 == pytest.approx(stands_out(x), abs=1e-6)
 
 
 QUICK = short("fast", denoiser="identity", native=1, sharpening=0.0, beta=0.0, depths=(1,), endpoints=0.0)

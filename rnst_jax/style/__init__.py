@@ -3,7 +3,7 @@
 from rnst_jax.style.defaults import Defaults, defaults
 from rnst_jax.style.endpoints import align_endpoints
 from rnst_jax.style.engine import minimise
-from rnst_jax.style.highlights import hold_highlights, spread_highlights, stand_out
+from rnst_jax.style.highlights import highlight_limit, hold_highlights, spread_highlights
 from rnst_jax.style.lbfgs import torch_lbfgs
 from rnst_jax.style.likeness import likeness, most_alike
 from rnst_jax.style.loss_sum import LossSum, TermTargets, blend
@@ -45,6 +45,7 @@ __all__ = [
     "blend",
     "defaults",
     "gram",
+    "highlight_limit",
     "hold_highlights",
     "likeness",
     "minimise",
@@ -52,6 +53,5 @@ __all__ = [
     "multiscale",
     "smooth_activations",
     "spread_highlights",
-    "stand_out",
     "torch_lbfgs",
 ]

@@ -8,7 +8,7 @@ from rnst_jax.style.losses import pixels_inside
 from rnst_jax.types import Image, Scalar
 
 _RANKS = (0.995, 0.999, 1.0)
-_ENDS = (0.995, 1.0)
+_CUT_OFF = 0.998
 _LEAST = 1e-6
 """A spread below it is none, and nothing is divided by it."""
 
@@ -47,38 +47,48 @@ def spread_highlights(
     return jnp.where(x > b, x + share * (spread - x), x).astype(x.dtype)
 
 
-def stand_out(image: Image, mask: Image | None = None) -> Float[Array, ""]:
-    """The brightest of an image inside its mask, as a multiple of its 99.5 percentile; not finite if that is 0 or none.
+def highlight_limit(scan: Image, mask: Image | None, style: Image, style_mask: Image | None = None) -> Float[Array, ""]:
+    """How far the brightest of a reconstruction may stand out: max(S, Y), as a multiple of its 99.5 percentile.
+
+    S and Y are how far they do so in the style and in the scan, so a lesion that stands out in the scan is not dimmed
+    for a style without one. The limit is infinite if the scan was cut off at its brightest, that is if its 99.8
+    percentile is its brightest: nobody knows then how far that stood out. It is not finite either if a head is missing.
+
+    Args:
+        scan: (H, W), in any unit, air at 0.
+        mask: above one half inside the head; None takes the whole image.
+        style: (h, w) of somebody else, in any unit.
+        style_mask: as ``mask``.
 
     Examples:
-        >>> round(float(stand_out(jnp.arange(201.0)[None])), 4)
-        1.005
+        >>> scan = jnp.arange(1001.0)[None]
+        >>> [round(float(highlight_limit(x, None, scan, None)), 3) for x in (scan, 2 * scan**2, scan.clip(0, 998))]
+        [1.005, 1.01, inf]
     """
-    b, top = quantile(image, pixels_inside(image, mask), jnp.asarray(_ENDS))
-    return top / b
+    b, cut, top = quantile(scan, pixels_inside(scan, mask), jnp.asarray((_RANKS[0], _CUT_OFF, 1.0)))
+    d, brightest = quantile(style, pixels_inside(style, style_mask), jnp.asarray(_RANKS[::2]))
+    return jnp.where(cut < top, jnp.maximum(top / b, brightest / d), jnp.inf)
 
 
 def hold_highlights(x: Image, mask: Image | None, most: Scalar, share: Scalar = 1.0) -> Image:
     """x up to b, and b + k (x - b) above it, k = min(1, (most - 1) b / (X - b)): a rising map.
 
-    b is the 99.5 percentile of x inside its mask and X its brightest, which becomes ``most`` times b at most. If that
-    is the larger of `stand_out` of the scan and of the style, a lesion that stands out in the scan is not dimmed for a
-    style without one.
+    b is the 99.5 percentile of x inside its mask and X its brightest, which becomes ``most`` times b at most.
 
     Args:
         x: (H, W), 0 or more.
         mask: above one half inside the head; without a pixel, x is returned; None takes the whole image.
-        most: 1 or more; x is returned if it is not finite.
+        most: 1 or more, see `highlight_limit`; x is returned if it is not finite.
         share: of the change; 0 leaves x as it is.
 
     Examples:
         >>> x = jnp.linspace(0.0, 1.0, 1001)[None]
         >>> steep = jnp.where(x > 0.995, 0.995 + 9 * (x - 0.995), x)
-        >>> out = hold_highlights(steep, None, stand_out(x))
+        >>> out = hold_highlights(steep, None, highlight_limit(x, None, x))
         >>> [round(v, 3) for v in (*steep[0, ::500].tolist(), *out[0, ::500].tolist())]
         [0.0, 0.5, 1.04, 0.0, 0.5, 1.0]
     """
-    b, top = quantile(x, pixels_inside(x, mask), jnp.asarray(_ENDS))
+    b, top = quantile(x, pixels_inside(x, mask), jnp.asarray(_RANKS[::2]))
     k = (most - 1) * b / jnp.maximum(top - b, _LEAST)
     k = jnp.where(jnp.isfinite(k), jnp.clip(k, 0, 1), 1)
     return jnp.where(x > b, x + share * (k - 1) * (x - b), x).astype(x.dtype)
