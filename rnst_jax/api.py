@@ -181,11 +181,11 @@ def solve_batch(
         # a denoiser may undershoot 0 at an edge
         *at_the_rim, share = change
         image = case.region * scalp.to_high_field(jnp.clip(result.image, 0, 1), case.rim, *at_the_rim)
-        if case.most is None:
+        if case.limit is None:
             share *= jnp.any(case.rim > 0)
             image = spread_highlights(image, case.mask, case.style, case.style_mask, share)
         else:
-            image = hold_highlights(image, case.mask, case.most, share)
+            image = hold_highlights(image, case.mask, case.limit, share)
         return dataclasses.replace(result, image=image)
 
     total = len(batch.sigma)

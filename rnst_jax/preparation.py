@@ -33,7 +33,7 @@ class Cases:
     sigma: Array
     region: Array | None
     rim: Array
-    most: Array | None
+    limit: Array | None
     x0: Array | None
     key: Array
     physics: Any = None
@@ -124,7 +124,7 @@ def prepare(
         sigma=jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(y)),
         region=region if config.masked else None,
         rim=_rim(config, region, whole_heads, rim),
-        most=_limits(images, masks, style, style_masks) if config.masked and not whole_heads else None,
+        limit=_limits(images, masks, style, style_masks) if config.masked and not whole_heads else None,
         x0=None if x0 is None else _shaped("x0", x0, masks.shape),
         key=jax.random.split(jax.random.key(0) if key is None else key, len(y)),
         physics=None if physics_axis is None else physics,
@@ -136,7 +136,7 @@ def prepare(
 
 
 _limits = jax.jit(jax.vmap(highlight_limit))
-"""Of the scan as it came: with its filter undone more stands out."""
+"""Given the scan as it came: with its filter undone more stands out."""
 
 
 def _inside(images: Array, weights: Array) -> Array:

@@ -9,6 +9,7 @@ from rnst_jax.types import Image, Scalar
 
 _RANKS = (0.995, 0.999, 1.0)
 _CUT_OFF = 0.998
+"""An image is cut off if what has this rank is its brightest; of clipped spikes there are fewer."""
 _LEAST = 1e-6
 """A spread below it is none, and nothing is divided by it."""
 
@@ -70,15 +71,15 @@ def highlight_limit(scan: Image, mask: Image | None, style: Image, style_mask: I
     return jnp.where(cut < top, jnp.maximum(top / b, brightest / d), jnp.inf)
 
 
-def hold_highlights(x: Image, mask: Image | None, most: Scalar, share: Scalar = 1.0) -> Image:
-    """x up to b, and b + k (x - b) above it, k = min(1, (most - 1) b / (X - b)): a rising map.
+def hold_highlights(x: Image, mask: Image | None, limit: Scalar, share: Scalar = 1.0) -> Image:
+    """x up to b, and b + k (x - b) above it, k = min(1, (limit - 1) b / (X - b)): a rising map.
 
-    b is the 99.5 percentile of x inside its mask and X its brightest, which becomes ``most`` times b at most.
+    b is the 99.5 percentile of x inside its mask and X its brightest, which becomes ``limit`` times b at most.
 
     Args:
         x: (H, W), 0 or more.
         mask: above one half inside the head; without a pixel, x is returned; None takes the whole image.
-        most: 1 or more, see `highlight_limit`; x is returned if it is not finite.
+        limit: 1 or more, see `highlight_limit`; x is returned if it is not finite.
         share: of the change; 0 leaves x as it is.
 
     Examples:
@@ -89,6 +90,6 @@ def hold_highlights(x: Image, mask: Image | None, most: Scalar, share: Scalar = 
         [0.0, 0.5, 1.04, 0.0, 0.5, 1.0]
     """
     b, top = quantile(x, pixels_inside(x, mask), jnp.asarray(_RANKS[::2]))
-    k = (most - 1) * b / jnp.maximum(top - b, _LEAST)
+    k = (limit - 1) * b / jnp.maximum(top - b, _LEAST)
     k = jnp.where(jnp.isfinite(k), jnp.clip(k, 0, 1), 1)
     return jnp.where(x > b, x + share * (k - 1) * (x - b), x).astype(x.dtype)
