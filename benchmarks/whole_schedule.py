@@ -1,7 +1,7 @@
 """The published algorithm to its end on the simulated pairs: 20 outer iterations, 43,200 evaluations of every slice.
 
-    python benchmarks/whole_schedule.py [--sets simulated coarse fields] [--preset upstream] [--planes axial coronal]
-                                        [--limit SECONDS] [--work DIR] [--output FILE.json]
+    python benchmarks/whole_schedule.py [--sets simulated coarse fields elsewhere] [--preset upstream]
+                                        [--planes axial coronal] [--limit SECONDS] [--work DIR] [--output FILE.json]
 
 The slices of a plane, of all noise levels, are one batch; the planes take turns, an iteration each. After every one
 the state is written to ``--work``, and a rerun goes on from there; none is begun that would not end within ``--limit``.
