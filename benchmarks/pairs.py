@@ -6,7 +6,7 @@ noise of 5, 10, 15, 20 and 25 of 255; the style is another slice of the template
 ``coarse``: the same with the template at 2 mm, for what would take too long. ``fields``: the slices at 1 mm as seen at
 0.055, 0.3 and 1.5 T, by published relaxation times and nilearn's tissue maps (`rnst_jax.physics.field.low_field`), with
 half, two thirds and four fifths of k-space and noise of 15, 10 and 5 of 255. ``elsewhere``: the same in six other
-slices, on which nothing was chosen.
+slices, on which no number was chosen.
 """
 
 import functools
@@ -35,7 +35,7 @@ NOISE = (5, 10, 15, 20, 25)
 PLANES = {"axial": (2, (86, 100)), "coronal": (1, (98, 118)), "sagittal": (0, (70, 82))}
 """Of the template at 1 mm: the axis and two positions; the styles lie 16 mm further."""
 ELSEWHERE = {"axial": (2, (76, 112)), "coronal": (1, (88, 128)), "sagittal": (0, (58, 64))}
-"""Other positions, for a look at slices on which nothing was chosen."""
+"""Other positions, for a look at slices on which no number was chosen."""
 FIELDS = ((0.055, 0.5, 15), (0.3, 0.67, 10), (1.5, 0.8, 5))
 """In T, with the share of k-space that is acquired and the noise of 255."""
 
@@ -78,11 +78,9 @@ def real(
     return groups
 
 
-def template_slices(
-    volume: np.ndarray, plane: str, shift: int = 0, mm: int = 1, planes: dict[str, Any] = PLANES
-) -> np.ndarray:
-    """The slices of a plane of the template with voxels of ``mm``, or those ``shift`` mm further."""
-    axis, positions = planes[plane]
+def template_slices(volume: np.ndarray, place: tuple[int, tuple[int, ...]], shift: int = 0, mm: int = 1) -> np.ndarray:
+    """The slices of the template with voxels of ``mm`` at a place of `PLANES`, or those ``shift`` mm further."""
+    axis, positions = place
     return np.stack([np.rot90(np.take(volume, (p + shift) // mm, axis)) for p in positions])
 
 
@@ -127,8 +125,8 @@ def simulated(other_plane: bool = False, mm: int = 1) -> list[Group]:
     template = np.asarray(load_mni152_template(resolution=mm).get_fdata(), np.float32)
     groups = []
     for plane, following in zip(PLANES, [*PLANES][1:] + [*PLANES][:1], strict=True):
-        clean = template_slices(template, plane, mm=mm)
-        style = template_slices(template, following if other_plane else plane, 16, mm)
+        clean = template_slices(template, PLANES[plane], mm=mm)
+        style = template_slices(template, PLANES[following if other_plane else plane], 16, mm)
         # at 2 mm the published presets were scored, in hours, before the outline was the scorer's
         masks = [scored_heads(clean) if mm == 1 else heads(clean), heads(style)]
         # the same receive fields, and the same noise but for its size, at every level
@@ -143,17 +141,16 @@ def simulated(other_plane: bool = False, mm: int = 1) -> list[Group]:
 
 def fields(planes: dict[str, Any] = PLANES, where: str = "") -> list[Group]:
     """The template as `rnst_jax.physics.field.low_field` shows it at other fields, one group per plane and field."""
-    take = functools.partial(template_slices, planes=planes)
     template = np.asarray(load_mni152_template(resolution=1).get_fdata(), np.float32)
     tissues = {"grey": load_mni152_gm_template(resolution=1), "white": load_mni152_wm_template(resolution=1)}
     maps = {name: np.asarray(image.get_fdata(), np.float32).clip(0, 1) for name, image in tissues.items()}
     maps["csf"] = (1 - maps["grey"] - maps["white"]).clip(0, 1) * (template > 0)
     groups = []
-    for plane in planes:
-        clean, style = (take(template, plane, shift) for shift in (0, 16))
+    for plane, place in planes.items():
+        clean, style = (template_slices(template, place, shift) for shift in (0, 16))
         masks = [scored_heads(clean), heads(style)]
-        fractions = {name: jnp.asarray(take(values, plane)) for name, values in maps.items()}
-        keys = jax.random.split(jax.random.key(planes[plane][0]), len(clean))
+        fractions = {name: jnp.asarray(template_slices(values, place)) for name, values in maps.items()}
+        keys = jax.random.split(jax.random.key(place[0]), len(clean))
         for tesla, keep, noise in FIELDS:
             options = {"field": tesla, "keep": keep, "taper": 0.5, "noise": noise / 255}
             y = jax.vmap(lambda x, key, maps, options=options: low_field(x, key, maps=maps, **options))(
