@@ -8,19 +8,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from rnst_jax import api, denoise, presets
+from rnst_jax import api, denoise
 from rnst_jax.cli.solving import findings
 from rnst_jax.io.prepare import prepare
 from rnst_jax.types import Status
 
 from .phantoms import head
+from .tables import short
 from .test_native import zero_filled
 
 SIDE = 192
 NOISE = 0.04
-CONFIG = dataclasses.replace(
-    presets.get("fast"), denoiser="gaussian", depths=(1,), style_taps=("conv1_1",), content_taps=("conv1_1",)
-)
+CONFIG = short("fast", steps=1, denoiser="gaussian", depths=(1,))
 
 
 def window(edge, n=SIDE // 2):
