@@ -30,7 +30,7 @@ import numpy as np
 
 import rnst_jax as rnst
 from rnst_jax.bench import record
-from rnst_jax.style import Adam, OptaxLbfgs, Optimiser, StyleLoss, TorchLbfgs, minimise
+from rnst_jax.style import Adam, MultiscaleLbfgs, OptaxLbfgs, Optimiser, StyleLoss, TorchLbfgs, minimise
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZE, PIXEL, SLICE = 128, 2.0, 1
@@ -63,6 +63,8 @@ ROWS = [
     Row(
         "multiscale Adam 0.005, b1 0.95, scales to 16, smoothed", Adam(0.005, 0.95, factors=TO_16), 300, smoothing=0.01
     ),
+    Row("multiscale L-BFGS, scales to 32", MultiscaleLbfgs(), 300),
+    Row("multiscale L-BFGS, scales to 32, three channels", MultiscaleLbfgs(), 300, channels=3),
 ]
 
 

@@ -3,11 +3,12 @@
     python benchmarks/race.py [--size 96] [--output benchmarks/results/race.json]
     python benchmarks/race.py --ours        # ours again, beside the published losses of the JSON
 
-The published engine is PyTorch's (`torch_reference.engine`: L-BFGS, fixed step 0.4, three channels); ours is that of
-`rnst_jax.priors.Style` for free pixels, Adam on several scales, one channel. Both start at the scan (sub-03 T2w slice
-1, style sub-02) and descend on the published loss. Images of both are judged by PyTorch's loss: the lowest met up to
-N evaluations for the published engine, the end of a run of N / 10 and of one of N / 5 for ours, whose rate falls
-along the run.
+The published engine is PyTorch's (`torch_reference.engine`: L-BFGS, fixed step 0.4); ours is that of
+`rnst_jax.priors.Style` for free pixels, L-BFGS on several scales. Both start at the scan (sub-03 T2w slice 1, style
+sub-02), move three channels and descend on the published loss; what counts is the lowest loss met up to so many
+evaluations. The last image of ours is judged by PyTorch's loss too, which the JSON holds beside ours.
+
+The published engine's 4,200 evaluations take an hour at 256 x 256.
 """
 
 import argparse
@@ -45,17 +46,16 @@ def main() -> None:
     objective, x = published_objective(pair, "cpu")
     extractor, loss = rnst.features.load("vgg16"), StyleLoss()
     start, style = (jnp.asarray(published.minmax(torch.tensor(a)).numpy()) for a in (pair.y, pair.style))
+    start, style = (jnp.repeat(image[..., None], 3, -1) for image in (start, style))
     targets = loss.targets(extractor, start, style)
 
-    ours = {}
-    for n in AT:
-        for share in SHARES:
-            steps = n // share
-            prior = Style(extractor, loss)
-            image = jax.jit(lambda y, t, p=prior, k=steps: p.stylise(y, t, k)[0])(start, targets)
-            with torch.no_grad():
-                ours[n, share] = objective(torch.tensor(np.asarray(image)).expand(3, -1, -1)).item()
-            print(f"ours, {steps} evaluations: {ours[n, share]:.2f}", flush=True)
+    steps = max(AT) // min(SHARES)
+    prior = Style(extractor, loss)
+    image, _, ours = jax.jit(lambda y, t: prior.stylise(y, t, steps))(start, targets)
+    with torch.no_grad():
+        judged = objective(torch.tensor(np.asarray(image)).permute(2, 0, 1)).item()
+    ours = np.minimum.accumulate(ours)
+    print(f"ours after {steps} evaluations: {ours[-1]:.3f}, by PyTorch's loss {judged:.3f}", flush=True)
     if args.ours:
         known = {(row["evaluations"], row["size"]): row for row in json.loads(args.output.read_text())["rows"]}
         best = {n: known[n, args.size]["published_loss"] for n in AT}
@@ -70,7 +70,8 @@ def main() -> None:
             "precision": "float32",
             "weights": "vgg16 (ImageNet)",
             "published_loss": round(best[n], 3),
-            **{f"ours_at_n_over_{share}": round(ours[n, share], 3) for share in SHARES},
+            **{f"ours_at_n_over_{share}": round(float(ours[n // share - 1]), 3) for share in SHARES},
+            "our_last": {"evaluations": steps, "loss": round(float(ours[-1]), 3), "by_pytorch": round(judged, 3)},
             "platform": environment["platform"],
             "environment": environment,
         }

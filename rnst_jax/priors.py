@@ -15,7 +15,7 @@ from rnst_jax.schedules import Number, at
 from rnst_jax.style.engine import minimise
 from rnst_jax.style.loss_sum import LossSum, blend
 from rnst_jax.style.losses import StyleLoss
-from rnst_jax.style.optimisers import Adam, Optimiser
+from rnst_jax.style.optimisers import MultiscaleLbfgs, Optimiser
 from rnst_jax.style.parametrise import Parametrisation, Pixels
 from rnst_jax.types import Denoiser, Image, PRNGKey, Problem, Scalar, pytree
 
@@ -113,7 +113,7 @@ class Style:
     extractor: Extractor
     loss: StyleLoss | LossSum = StyleLoss()
     parametrisation: Parametrisation = Pixels()
-    optimiser: Optimiser = Adam(0.005, b2=0.8, factors=(1, 2, 4, 8, 16, 32))
+    optimiser: Optimiser = MultiscaleLbfgs()
     evaluations: int = jax.tree.static(default=60)
     reduce: int = jax.tree.static(default=1)
     report: Callable[[int, float], None] | None = jax.tree.static(default=None)

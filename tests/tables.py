@@ -15,7 +15,7 @@ import pytest
 from rnst_jax import api, denoise, features, physics, presets, schedules, solvers
 from rnst_jax.filters import correlate
 from rnst_jax.priors import Denoised, Function, Style, WeightedSum
-from rnst_jax.style import Adam, IntensityMap, Pixels, StyleLoss, TorchLbfgs
+from rnst_jax.style import Adam, IntensityMap, MultiscaleLbfgs, Pixels, StyleLoss, TorchLbfgs
 from rnst_jax.types import pytree
 
 
@@ -168,6 +168,12 @@ def _pixels(k):
     return Style(shallow(), loss, Pixels(), TorchLbfgs(0.4 * k), evaluations=4)
 
 
+def _pixels_on_scales(k):
+    # smooth enough for rounding not to decide whether a step is taken
+    loss = StyleLoss(20.0 * k, 1.0, 0.1 * k, **SHALLOW)
+    return Style(shallow(), loss, Pixels(), MultiscaleLbfgs(0.05 * k, k, 0.2 * k), evaluations=4)
+
+
 def _map(k):
     loss = StyleLoss(20.0 * k, 1.0, 0.01 * k, **SHALLOW)
     return Style(shallow(), loss, IntensityMap(stiffness=k, knots=8), Adam(0.05 * k), evaluations=4, reduce=2)
@@ -191,6 +197,7 @@ PRIORS = [
     pytest.param(lambda k: Denoised(denoise.Gaussian(), schedules.Linear(k, 0.5, 3)), id="Denoised scheduled"),
     pytest.param(_function, id="Function"),
     pytest.param(_pixels, id="Style Pixels"),
+    pytest.param(_pixels_on_scales, id="Style Pixels on scales"),
     pytest.param(_map, id="Style IntensityMap"),
     pytest.param(_sum, id="WeightedSum"),
 ]

@@ -11,6 +11,7 @@ import pytest
 from rnst_jax.style import (
     Adam,
     IntensityMap,
+    MultiscaleLbfgs,
     OptaxLbfgs,
     Pixels,
     StyleLoss,
@@ -265,7 +266,14 @@ class TestMinimise:
 
     @pytest.mark.parametrize(
         "rule",
-        [Adam(0.02), Adam(0.02, factors=(1, 4)), TorchLbfgs(), OptaxLbfgs(), OptaxLbfgs(linesearch=True)],
+        [
+            Adam(0.02),
+            Adam(0.02, factors=(1, 4)),
+            MultiscaleLbfgs(),
+            TorchLbfgs(),
+            OptaxLbfgs(),
+            OptaxLbfgs(linesearch=True),
+        ],
         ids=lambda rule: f"{type(rule).__name__} {'' if not rule.__dict__.get('factors') else 'multiscale'}",
     )
     def test_every_rule_lowers_the_loss(self, rule):

@@ -9,7 +9,8 @@ from rnst_jax.style.likeness import likeness, most_alike
 from rnst_jax.style.loss_sum import LossSum, TermTargets, blend
 from rnst_jax.style.losses import StyleLoss, Targets, gram, smooth_activations
 from rnst_jax.style.multiscale import multiscale
-from rnst_jax.style.optimisers import Adam, OptaxLbfgs, Optimiser, TorchLbfgs
+from rnst_jax.style.multiscale_lbfgs import multiscale_lbfgs
+from rnst_jax.style.optimisers import Adam, MultiscaleLbfgs, OptaxLbfgs, Optimiser, TorchLbfgs
 from rnst_jax.style.parametrise import IntensityMap, Parametrisation, Pixels
 from rnst_jax.style.terms import (
     Content,
@@ -30,6 +31,7 @@ __all__ = [
     "IntensityMap",
     "LossSum",
     "Moments",
+    "MultiscaleLbfgs",
     "OptaxLbfgs",
     "Optimiser",
     "Parametrisation",
@@ -51,6 +53,7 @@ __all__ = [
     "minimise",
     "most_alike",
     "multiscale",
+    "multiscale_lbfgs",
     "smooth_activations",
     "spread_highlights",
     "torch_lbfgs",

@@ -2,25 +2,20 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 
+from rnst_jax.style.curvature import Pairs, direction, dot, no_pairs
 from rnst_jax.types import Scalar
 
 
 class TorchLbfgsState(NamedTuple):
-    """Memory of `torch_lbfgs`: curvature pairs in a ring, every s . y of them, the last gradient and the last step."""
+    """Memory of `torch_lbfgs`: curvature pairs, the last gradient and the last step."""
 
     count: Int[Array, ""]
-    pairs: Int[Array, ""]
-    steps: Float[Array, "history n"]
-    changes: Float[Array, "history n"]
-    curvature: Float[Array, "history history"]
-    scale: Float[Array, ""]
+    pairs: Pairs
     gradient: Float[Array, " n"]
     step: Float[Array, " n"]
 
@@ -58,64 +53,17 @@ def torch_lbfgs(
 
     def init(params):
         flat, _ = ravel_pytree(params)
-        ring = jnp.zeros((history, flat.size), flat.dtype)
-        zero = jnp.zeros((), jnp.int32)
-        one = jnp.ones((), flat.dtype)
-        return TorchLbfgsState(zero, zero, ring, ring, jnp.eye(history, dtype=flat.dtype), one, 0 * flat, 0 * flat)
+        return TorchLbfgsState(jnp.zeros((), jnp.int32), no_pairs(history, flat), 0 * flat, 0 * flat)
 
     def update(updates, state, params=None):
         del params
         g, unravel = ravel_pytree(updates)
-        d, state = _direction(state, g, min_curvature)
+        s, y = state.step, g - state.gradient
+        keep = (state.count > 0) & (dot(y, s) > min_curvature)
+        d, pairs = direction(state.pairs, g, s, y, keep)
         first = jnp.minimum(1.0, 1.0 / jnp.abs(g).sum())
         rate = learning_rate * jnp.where(state.count == 0, first, 1.0)
-        step = jnp.where(_dot(g, d) > -min_slope, 0.0, rate) * d
-        return unravel(step), state._replace(count=state.count + 1, gradient=g, step=step)
+        step = jnp.where(dot(g, d) > -min_slope, 0.0, rate) * d
+        return unravel(step), TorchLbfgsState(state.count + 1, pairs, g, step)
 
     return optax.GradientTransformation(init, update)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """A product in full precision: accelerators would round its factors, and curvature is a small difference."""
-    return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _direction(state: TorchLbfgsState, g: Array, min_curvature: float) -> tuple[Array, TorchLbfgsState]:
-    """-H g, and the memory with the pair of the last step, if that has curvature.
-
-    The loops of the recursion are triangular systems, so the long vectors are read in a few matrix products and not one
-    after the other. Pairs in the order from the newest, R_ij = s_i . y_j and L its lower triangle: the first loop,
-    a_i = s_i . (g - sum_{j < i} a_j y_j) / R_ii, is L a = S g; with q = H_0 (g - Y^T a) the second, whose result is
-    q + S^T c, is L^T c = diag(R) a - Y q. Slots that were never filled hold zeros, and 1 in R_ii, and change nothing.
-
-    The rings are read as they were, with the new pair beside them, and written after that, which the condition on the
-    direction tells XLA: it would copy them whole in every step if it could write them before.
-    """
-    history, s, y = len(state.steps), state.step, g - state.gradient
-    ys = _dot(y, s)
-    keep = (state.count > 0) & (ys > min_curvature)
-    at = state.pairs % history
-    new = (jnp.arange(history) == at) & keep
-
-    def products(ring: Array, pair: Array, x: Array) -> Array:
-        return jnp.where(new, _dot(pair, x), _dot(ring, x))
-
-    def combination(weights: Array, ring: Array, pair: Array) -> Array:
-        return _dot(jnp.where(new, 0, weights), ring) + jnp.sum(jnp.where(new, weights, 0)) * pair
-
-    def put(ring: Array, pair: Array) -> Array:
-        return ring.at[at].set(jnp.where(written, pair, ring[at]))
-
-    curvature = jnp.where(new[:, None], products(state.changes, y, s), state.curvature)
-    curvature = jnp.where(new, products(state.steps, s, y)[:, None], curvature)
-    scale = jnp.where(keep, ys / jnp.where(keep, _dot(y, y), 1.0), state.scale)
-    pairs = state.pairs + keep
-    order = (pairs - 1 - jnp.arange(history)) % history  # its own inverse
-    r = curvature[order][:, order]
-    a = solve_triangular(r, products(state.steps, s, g)[order], lower=True)
-    q = scale * (g - combination(a[order], state.changes, y))
-    c = solve_triangular(r, jnp.diag(r) * a - products(state.changes, y, q)[order], lower=True, trans=1)
-    direction = -(q + combination(c[order], state.steps, s))
-    written = keep & jnp.isfinite(direction[0])
-    rings = {"steps": put(state.steps, s), "changes": put(state.changes, y)}
-    return direction, state._replace(pairs=pairs, curvature=curvature, scale=scale, **rings)

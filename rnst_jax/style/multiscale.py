@@ -1,10 +1,14 @@
 """Optimise an image on several scales at once: a preconditioner that wraps any optax transformation."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
+
+Levels = list[Array]
 
 
 class MultiscaleState(NamedTuple):
@@ -36,22 +40,26 @@ def multiscale(inner: optax.GradientTransformation, factors: tuple[int, ...] = (
     """
     inner = optax.with_extra_args_support(inner)
 
-    def coarse(shape, factor):
-        return (-(-shape[0] // factor), -(-shape[1] // factor), *shape[2:])
-
-    def enlarge(levels, shape):
-        enlarged = [jax.image.resize(z, shape, "linear", antialias=False) for z in levels]
-        return jnp.sum(jnp.stack(enlarged), axis=0)
-
     def init(params: Any) -> MultiscaleState:
-        return MultiscaleState(inner.init([jnp.zeros(coarse(params.shape, f), params.dtype) for f in factors]))
+        return MultiscaleState(inner.init([jnp.zeros_like(level) for level in enlarging(params, factors)[1](params)]))
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any):
         del params, extra
-        shape = updates.shape
-        like = [jax.ShapeDtypeStruct(coarse(shape, f), updates.dtype) for f in factors]
-        (gradients,) = jax.linear_transpose(lambda levels: enlarge(levels, shape), like)(updates)
-        steps, inner_state = inner.update(gradients, state.inner)
-        return enlarge(steps, shape), MultiscaleState(inner_state)
+        enlarge, levels = enlarging(updates, factors)
+        steps, inner_state = inner.update(levels(updates), state.inner)  # type: ignore[arg-type]
+        return enlarge(steps), MultiscaleState(inner_state)  # type: ignore[arg-type]
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def enlarging(like: Array, factors: Sequence[int]) -> tuple[Callable[[Levels], Array], Callable[[Array], Levels]]:
+    """z -> sum_f U_f z_f for images such as ``like``, and its transpose g -> U_f^T g per level."""
+    shape = like.shape
+
+    def enlarge(levels: Levels) -> Array:
+        enlarged = [jax.image.resize(z, shape, "linear", antialias=False) for z in levels]
+        return jnp.sum(jnp.stack(enlarged), axis=0)
+
+    levels = [jax.ShapeDtypeStruct((-(-shape[0] // f), -(-shape[1] // f), *shape[2:]), like.dtype) for f in factors]
+    transpose = jax.linear_transpose(enlarge, levels)
+    return enlarge, lambda g: transpose(g)[0]

@@ -7,6 +7,7 @@ import optax
 
 from rnst_jax.style.lbfgs import torch_lbfgs
 from rnst_jax.style.multiscale import multiscale
+from rnst_jax.style.multiscale_lbfgs import multiscale_lbfgs
 from rnst_jax.types import Scalar, pytree
 
 
@@ -58,6 +59,36 @@ class TorchLbfgs:
     def build(self, evaluations: int) -> optax.GradientTransformation:
         """The transformation; no more pairs are kept than the run can make."""
         return torch_lbfgs(self.learning_rate, min(self.history, evaluations))
+
+
+@pytree
+class MultiscaleLbfgs:
+    """L-BFGS on several scales with backtracking, see `rnst_jax.style.multiscale_lbfgs`; for images only.
+
+    Attributes:
+        first_step: largest change of a pixel in the first step, in units of the image.
+        falloff: how fast coarse scales lose weight.
+        colour: weight of the differences between channels.
+        factors: scales of the image, static.
+        history: curvature pairs kept, static; memory is 2 x history x image.
+    """
+
+    first_step: Scalar = 0.05
+    falloff: Scalar = 1.0
+    colour: Scalar = 0.2
+    factors: tuple[int, ...] = jax.tree.static(default=(1, 2, 4, 8, 16, 32))
+    history: int = jax.tree.static(default=100)
+
+    def build(self, evaluations: int) -> optax.GradientTransformation:
+        """The transformation; no more pairs are kept than the run can make."""
+        return multiscale_lbfgs(
+            self.factors,
+            min(self.history, evaluations),
+            evaluations=evaluations,
+            first_step=self.first_step,
+            falloff=self.falloff,
+            colour=self.colour,
+        )
 
 
 @pytree
